@@ -1,0 +1,1 @@
+"""Parcelle turns an application that runs in containers into a SaaS."""

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, include, path
+
+from parcelle.surfaces.api import webhooks
+
+
+def healthz(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+handler400 = "parcelle.surfaces.portal.pages.errors.bad_request"
+handler403 = "parcelle.surfaces.portal.pages.errors.forbidden"
+handler404 = "parcelle.surfaces.portal.pages.errors.not_found"
+handler500 = "parcelle.surfaces.portal.pages.errors.failed"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("api/", include("parcelle.surfaces.api.urls")),
+    path("edge/", include("parcelle.surfaces.edge.urls")),
+    path("webhooks/<slug:gateway>", webhooks.receive, name="webhook"),
+    # Before allauth: an account begins with a trial, so its own sign-up page leads there.
+    path("", include("parcelle.surfaces.portal.urls")),
+    path("accounts/", include("allauth.urls")),
+]

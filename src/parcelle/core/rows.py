@@ -1,0 +1,49 @@
+"""Storing a row unless somebody was faster, and reading rows of which one may be unreadable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from django.db import connection, models
+from django.db.models import sql
+from django.db.models.constants import OnConflict
+
+from parcelle.core.crypto import CannotDecrypt
+
+logger = structlog.get_logger(__name__)
+
+
+def insert_unless_taken(row: models.Model) -> bool:
+    """Stores a new row; false, and nothing stored, when a unique value of it is taken.
+
+    Waits for a transaction that is about to take the same value. Unlike an IntegrityError, "taken" leaves the
+    caller's transaction usable. The row brings its own primary key.
+    """
+    fields = [field for field in row._meta.concrete_fields if not field.generated]
+    for field in fields:
+        setattr(row, field.attname, field.pre_save(row, add=True))
+    query = sql.InsertQuery(type(row), on_conflict=OnConflict.IGNORE)
+    query.insert_values(fields, [row], raw=True)
+    ((statement, parameters),) = query.get_compiler(connection=connection).as_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        stored: bool = cursor.rowcount == 1
+    row._state.adding = not stored
+    row._state.db = connection.alias if stored else None
+    return stored
+
+
+def readable[Row: models.Model](rows: models.QuerySet[Row], keys: Iterable[Any]) -> list[Row]:
+    """The rows with these keys; one whose secrets cannot be opened is logged and left out, the others are not."""
+    keys = list(keys)
+    if not keys:
+        return []
+    try:
+        return list(rows.filter(pk__in=keys))
+    except CannotDecrypt:
+        if len(keys) == 1:
+            logger.exception("a row cannot be read", table=rows.model._meta.label, key=str(keys[0]))
+            return []
+        return [row for key in keys for row in readable(rows, [key])]

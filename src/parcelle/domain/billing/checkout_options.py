@@ -1,0 +1,25 @@
+"""Which ways to pay an order has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parcelle.domain.billing import gateways
+from parcelle.domain.billing.models import Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    name: str
+    # Names of what the customer is asked for before the attempt, such as "phone".
+    asks: tuple[str, ...]
+
+
+def of(order: Order) -> list[Option]:
+    """Those that are switched on and can take the order's currency from the buyer's country."""
+    options = []
+    for name in gateways.offered():
+        gateway = gateways.open_gateway(name)
+        if gateway.accepts(order.total, order.buyer.get("country", "")):
+            options.append(Option(name=name, asks=gateway.abilities.asks))
+    return options

@@ -1,0 +1,131 @@
+"""Facts about subscriptions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from parcelle.core.events import event
+
+
+@event
+class TrialStarted:
+    organization_id: UUID
+    subscription_id: UUID
+    plan_id: UUID
+    ends_at: datetime
+
+
+@event
+class TrialReminderDue:
+    organization_id: UUID
+    subscription_id: UUID
+    days_before: int
+
+
+@event
+class TrialEnded:
+    organization_id: UUID
+    subscription_id: UUID
+    keep_until: datetime
+
+
+@event
+class SubscriptionEnded:
+    organization_id: UUID
+    subscription_id: UUID
+    reason: str
+
+
+@event
+class RetentionEnded:
+    organization_id: UUID
+    subscription_id: UUID
+
+
+@event
+class SubscriptionStarted:
+    """Paid for, from now until `paid_until`."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    plan_id: UUID
+    paid_until: datetime
+
+
+@event
+class OrderPlaced:
+    organization_id: UUID | None
+    order_id: UUID
+    number: str
+
+
+@event
+class OrderPaid:
+    organization_id: UUID | None
+    order_id: UUID
+    number: str
+
+
+@event
+class OrderFulfilled:
+    organization_id: UUID
+    instance_id: UUID
+    order_id: UUID
+    number: str
+
+
+@event
+class OrderLapsed:
+    organization_id: UUID | None
+    order_id: UUID
+    number: str
+
+
+@event
+class PaymentReceived:
+    """Money came in. `surplus`: the order was paid already or has lapsed, so it is the customer's credit."""
+
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+    gateway: str
+    amount_minor: int
+    currency: str
+    surplus: bool
+
+
+@event
+class PaymentDeclined:
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+    gateway: str
+    code: str
+
+
+@event
+class PaymentParked:
+    """Money moved, but not as asked: a human must look."""
+
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+    code: str
+
+
+@event
+class PaymentOutcomeUnknown:
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+
+
+@event
+class PaymentRefunded:
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+    refund_id: UUID
+    amount_minor: int
+    currency: str

@@ -1,0 +1,34 @@
+"""The registry: one file and one line per gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from parcelle.domain.billing.errors import GatewayUnusable
+from parcelle.domain.billing.gateways.base import Gateway
+from parcelle.domain.billing.gateways.fake import FakeGateway
+from parcelle.domain.billing.models import GatewaySettings
+
+# name -> how to open it from an operator's values and whether they are for real money
+GATEWAYS: dict[str, Callable[[Mapping[str, str], bool], Gateway]] = {
+    "fake": FakeGateway.open,
+}
+
+
+def open_gateway(name: str) -> Gateway:
+    """The gateway as it is set up now. Raises GatewayUnusable when it was never set up."""
+    found = GatewaySettings.objects.filter(name=name).first()
+    if found is None or name not in GATEWAYS:
+        raise GatewayUnusable(name)
+    return GATEWAYS[name](found.values, found.production)
+
+
+def offered() -> list[str]:
+    """Names of the ways to pay that are switched on, in the operator's order."""
+    names = GatewaySettings.objects.filter(enabled=True).values_list("name", flat=True)
+    return [name for name in names if name in GATEWAYS]
+
+
+def secret_of(name: str) -> str:
+    """The secret a gateway signs with, for the test payment, which has both sides in one house."""
+    return str(GatewaySettings.objects.get(name=name).values["secret"])

@@ -1,0 +1,18 @@
+from parcelle.domain.billing.models.gateways import FakeCharge, GatewaySettings
+from parcelle.domain.billing.models.orders import CouponUse, Order
+from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
+from parcelle.domain.billing.models.sellers import Seller
+from parcelle.domain.billing.models.subscriptions import Subscription, TrialReminder
+
+__all__ = [
+    "CouponUse",
+    "FakeCharge",
+    "GatewayEvent",
+    "GatewaySettings",
+    "Order",
+    "Payment",
+    "Refund",
+    "Seller",
+    "Subscription",
+    "TrialReminder",
+]

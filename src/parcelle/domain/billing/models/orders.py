@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from parcelle.core.crypto import EncryptedJSONField
+from parcelle.core.money import Money
+from parcelle.domain.billing import order_states
+from parcelle.domain.billing.models.subscriptions import Subscription
+from parcelle.domain.catalog.models import Coupon, Plan, Price
+from parcelle.domain.tenancy.models import Organization
+
+
+class Order(models.Model):
+    """The sale of one plan for its first interval, with everything as it was when the customer agreed.
+
+    `buyer` is who buys, as typed: first_name, last_name, company, email, phone, country (ISO 3166 alpha-2),
+    address, postcode, city, vat_number, siren. The organization exists from the payment on, unless it did before.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    number = models.CharField(_("number"), max_length=30, unique=True)
+    state = models.CharField(_("state"), max_length=10, choices=order_states.CHOICES, default=order_states.OPEN)
+    # Sent along by whoever asked, so that asking twice is asking once.
+    request_id = models.UUIDField(unique=True, editable=False)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="orders", verbose_name=_("plan"))
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="orders", verbose_name=_("price"))
+    coupon = models.ForeignKey(
+        Coupon, on_delete=models.PROTECT, null=True, blank=True, related_name="orders", verbose_name=_("coupon")
+    )
+    buyer = EncryptedJSONField(_("buyer"), default=dict)
+    email = models.EmailField(_("e-mail"))
+    language = models.CharField(_("language"), max_length=5)
+    currency = models.CharField(_("currency"), max_length=3)
+    subtotal_minor = models.BigIntegerField()
+    discount_minor = models.BigIntegerField(default=0)
+    tax_minor = models.BigIntegerField(default=0)
+    total_minor = models.BigIntegerField()
+    # How the tax was decided, as `taxes.Decision` says it.
+    tax = models.JSONField(default=dict)
+    user_id = models.UUIDField(null=True, blank=True)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="orders", verbose_name=_("customer")
+    )
+    subscription = models.ForeignKey(
+        Subscription,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="orders",
+        verbose_name=_("subscription"),
+    )
+    instance_id = models.UUIDField(null=True, blank=True)
+    created_at = models.DateTimeField(_("created"))
+    expires_at = models.DateTimeField(_("lapses"))
+    paid_at = models.DateTimeField(_("paid"), null=True, blank=True)
+    fulfilled_at = models.DateTimeField(_("fulfilled"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["-created_at"], name="order_newest"),
+            models.Index(fields=["expires_at"], condition=Q(state="open"), name="order_open"),
+            models.Index(fields=["email"], name="order_email"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(
+                    total_minor=models.F("subtotal_minor") - models.F("discount_minor") + models.F("tax_minor")
+                ),
+                name="order_adds_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(discount_minor__gte=0, discount_minor__lte=models.F("subtotal_minor"), tax_minor__gte=0),
+                name="order_is_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+    @property
+    def total(self) -> Money:
+        return Money(self.total_minor, self.currency)
+
+
+class CouponUse(models.Model):
+    """That an order uses a coupon; deleted when the order lapses, which frees the use."""
+
+    coupon = models.ForeignKey(Coupon, on_delete=models.PROTECT, related_name="uses")
+    order = models.OneToOneField(Order, on_delete=models.CASCADE, related_name="coupon_use")
+    email = models.EmailField()
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["coupon", "email"], name="coupon_use_each")]
+
+    def __str__(self) -> str:
+        return f"{self.coupon} · {self.order}"

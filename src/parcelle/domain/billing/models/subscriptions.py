@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from parcelle.domain.billing import states
+from parcelle.domain.catalog.models import Plan, Price
+from parcelle.domain.tenancy.models import Organization
+
+
+class Subscription(models.Model):
+    """An organization's right to a plan over time."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="subscriptions", verbose_name=_("organization")
+    )
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions", verbose_name=_("plan"))
+    state = models.CharField(_("state"), max_length=12, choices=states.CHOICES, default=states.TRIALING)
+    created_at = models.DateTimeField(_("created"))
+    # What is paid for, and until when; a trial has none of it.
+    price = models.ForeignKey(
+        Price, on_delete=models.PROTECT, null=True, blank=True, related_name="subscriptions", verbose_name=_("price")
+    )
+    period_start = models.DateTimeField(_("paid from"), null=True, blank=True)
+    period_end = models.DateTimeField(_("paid until"), null=True, blank=True)
+    # The day of the month on which periods begin, also in months that are too short for it.
+    anchor_day = models.PositiveSmallIntegerField(null=True, blank=True)
+    trial_ends_at = models.DateTimeField(_("trial ends"), null=True, blank=True)
+    suspended_at = models.DateTimeField(_("suspended"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("subscription")
+        verbose_name_plural = _("subscriptions")
+        indexes = [
+            models.Index(fields=["-created_at"], name="subscription_newest"),
+            models.Index(fields=["trial_ends_at"], condition=Q(state="trialing"), name="subscription_trials"),
+            models.Index(fields=["suspended_at"], condition=Q(state="suspended"), name="subscription_suspended"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organization} · {self.plan}"
+
+
+class TrialReminder(models.Model):
+    """That one reminder was due and dealt with: sent, or passed over because a later one was due as well."""
+
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="trial_reminders")
+    days_before = models.PositiveSmallIntegerField(_("days before the end"))
+    at = models.DateTimeField(_("at"))
+    sent = models.BooleanField(_("sent"))
+
+    class Meta:
+        verbose_name = _("trial reminder")
+        verbose_name_plural = _("trial reminders")
+        constraints = [models.UniqueConstraint(fields=["subscription", "days_before"], name="each_trial_reminder_once")]
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id} -{self.days_before}"

@@ -1,0 +1,188 @@
+"""Orders: placed with everything as it was agreed, paid once, fulfilled once, or lapsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from parcelle.core import events
+from parcelle.core.states import move
+from parcelle.domain.billing import coupons, order_states, payment_states, sellers, taxes
+from parcelle.domain.billing.errors import NotOnSale
+from parcelle.domain.billing.events import OrderFulfilled, OrderLapsed, OrderPaid, OrderPlaced
+from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.billing.quotes import Quote, quote
+from parcelle.domain.catalog.models import Price
+from parcelle.domain.tenancy.models import Organization
+
+# How long an order waits for its payment. A transfer takes days, and what is paid later becomes credit.
+OPEN_FOR = timedelta(days=14)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buyer:
+    """Who buys, as typed. `vat_number_valid` is None while nobody could check the number."""
+
+    first_name: str
+    last_name: str
+    company: str
+    email: str
+    phone: str = ""
+    country: str = "FR"
+    address: str = ""
+    postcode: str = ""
+    city: str = ""
+    vat_number: str = ""
+    vat_number_valid: bool | None = None
+    siren: str = ""
+
+
+def decide_tax(buyer: Buyer) -> taxes.Decision:
+    return taxes.decide(
+        sellers.current().for_taxes(),
+        taxes.Buyer(
+            country=buyer.country,
+            business=bool(buyer.company),
+            vat_number=buyer.vat_number,
+            vat_number_valid=buyer.vat_number_valid,
+        ),
+    )
+
+
+def price_on_sale(price_id: UUID) -> Price:
+    """Raises NotOnSale."""
+    price = (
+        Price.objects.select_related("plan__product")
+        .filter(pk=price_id, retired_at=None, plan__enabled=True, plan__product__enabled=True)
+        .first()
+    )
+    if price is None:
+        raise NotOnSale
+    return price
+
+
+def preview(price: Price, *, coupon_code: str, buyer: Buyer, now: datetime) -> Quote:
+    """What an order would come to. Raises CouponRefused."""
+    coupon = None
+    if coupon_code:
+        coupon = coupons.check(coupon_code, plan=price.plan, subtotal=price.amount, email=buyer.email, now=now)
+    return quote(price.amount, coupon=coupon, decision=decide_tax(buyer))
+
+
+@transaction.atomic
+def place(
+    *,
+    request_id: UUID,
+    price_id: UUID,
+    coupon_code: str,
+    buyer: Buyer,
+    language: str,
+    now: datetime,
+    user_id: UUID | None = None,
+    organization: Organization | None = None,
+    actor: str = "visitor",
+) -> Order:
+    """The order of one plan; the same `request_id` again is the same order. Raises NotOnSale and CouponRefused.
+
+    What costs nothing is paid at once.
+    """
+    _one_at_a_time(request_id)
+    earlier = Order.objects.filter(request_id=request_id).first()
+    if earlier is not None:
+        return earlier
+    price = price_on_sale(price_id)
+    coupon = None
+    if coupon_code:
+        coupon = coupons.check(coupon_code, plan=price.plan, subtotal=price.amount, email=buyer.email, now=now)
+    sum_ = quote(price.amount, coupon=coupon, decision=decide_tax(buyer))
+    order = Order.objects.create(
+        number=_number(now),
+        request_id=request_id,
+        plan=price.plan,
+        price=price,
+        coupon=coupon,
+        buyer=asdict(buyer),
+        email=buyer.email,
+        language=language,
+        currency=price.currency,
+        subtotal_minor=sum_.subtotal.minor,
+        discount_minor=sum_.discount.minor,
+        tax_minor=sum_.tax.minor,
+        total_minor=sum_.total.minor,
+        tax=sum_.decision.stored(),
+        user_id=user_id,
+        organization=organization,
+        created_at=now,
+        expires_at=now + OPEN_FOR,
+    )
+    coupons.use(order, now=now)
+    events.record(
+        OrderPlaced(order_id=order.pk, organization_id=order.organization_id, number=order.number), now=now, actor=actor
+    )
+    if order.total_minor == 0:
+        mark_paid(order, now=now)
+    return order
+
+
+def _one_at_a_time(request_id: UUID) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 21))", [str(request_id)])
+
+
+def _number(now: datetime) -> str:
+    # A sequence may leave holes, which is fine for orders: only invoices must not.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('billing_order_number')")
+        row = cursor.fetchone()
+    assert row is not None
+    return f"CMD-{now:%Y}-{row[0]:06d}"
+
+
+def mark_paid(order: Order, *, now: datetime) -> None:
+    """Inside the caller's transaction; raises IllegalTransition when the order is not open."""
+    move(order, order_states.PAID, table=order_states.TRANSITIONS, paid_at=now)
+    events.record(OrderPaid(order_id=order.pk, organization_id=order.organization_id, number=order.number), now=now)
+
+
+@transaction.atomic
+def fulfil(
+    order: Order, *, organization: Organization, subscription: Subscription, instance_id: UUID, now: datetime
+) -> None:
+    """Notes what the customer got for it; raises IllegalTransition when that was done before."""
+    move(
+        order,
+        order_states.FULFILLED,
+        table=order_states.TRANSITIONS,
+        organization=organization,
+        subscription=subscription,
+        instance_id=instance_id,
+        fulfilled_at=now,
+    )
+    events.record(
+        OrderFulfilled(
+            order_id=order.pk, organization_id=organization.pk, instance_id=instance_id, number=order.number
+        ),
+        now=now,
+    )
+
+
+def to_lapse(now: datetime) -> Iterator[UUID]:
+    yield from Order.objects.filter(state=order_states.OPEN, expires_at__lte=now).values_list("pk", flat=True)
+
+
+@transaction.atomic
+def lapse(order_id: UUID, *, now: datetime) -> bool:
+    """Ends an order nobody paid in time and frees its coupon; false while money may still be on its way."""
+    order = Order.objects.select_for_update().get(pk=order_id)
+    if order.state != order_states.OPEN or order.expires_at > now:
+        return False
+    if order.payments.filter(state__in=payment_states.BLOCKING).exists():
+        return False
+    move(order, order_states.EXPIRED, table=order_states.TRANSITIONS)
+    coupons.release(order)
+    events.record(OrderLapsed(order_id=order.pk, organization_id=order.organization_id, number=order.number), now=now)
+    return True

@@ -1,0 +1,277 @@
+"""Payments: one attempt on one rail, from the intention to the money, or to the reason why not.
+
+Three beats: `begin` stores everything that will be sent, `carry_out` and `look` talk to the payment service with
+no transaction open, `record` writes down what it said. Whatever is repeated, reordered or late, the state only
+moves forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+
+from parcelle.core import events
+from parcelle.core.logs import redact
+from parcelle.core.states import move
+from parcelle.domain.billing import gateways, order_states, orders, payment_states
+from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
+from parcelle.domain.billing.events import PaymentDeclined, PaymentOutcomeUnknown, PaymentParked, PaymentReceived
+from parcelle.domain.billing.gateways.base import (
+    Charge,
+    Declined,
+    Expired,
+    Gateway,
+    GatewayError,
+    Outcome,
+    Paid,
+    Payer,
+)
+from parcelle.domain.billing.models import Order, Payment
+
+logger = structlog.get_logger(__name__)
+
+
+def begin(order_id: UUID, *, gateway: str, details: Mapping[str, str], now: datetime) -> Payment:
+    """The intention: a stored attempt that may now be carried out.
+
+    Raises OrderClosed, PaymentOpen while an earlier attempt may still succeed, GatewayUnusable.
+    """
+    opened = gateways.open_gateway(gateway)
+    try:
+        with transaction.atomic():
+            order = Order.objects.select_for_update().get(pk=order_id)
+            if order.state != order_states.OPEN or order.expires_at <= now:
+                raise OrderClosed
+            if gateway not in gateways.offered() or not opened.accepts(order.total, order.buyer["country"]):
+                raise GatewayUnusable(gateway)
+            return Payment.objects.create(
+                number=_number(now),
+                order=order,
+                gateway=gateway,
+                state=payment_states.SUBMITTED,
+                amount_minor=order.total_minor,
+                currency=order.currency,
+                details=dict(details),
+                created_at=now,
+                submitted_at=now,
+                look_at=now + timedelta(seconds=opened.abilities.looks[0]),
+            )
+    except IntegrityError as error:
+        if "one_open_payment_per_order" not in str(error):
+            raise
+        raise PaymentOpen from error
+
+
+def _number(now: datetime) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('billing_payment_number')")
+        row = cursor.fetchone()
+    assert row is not None
+    return f"PAR{now:%Y}{row[0]:06d}"
+
+
+def carry_out(payment_id: UUID, *, now: datetime) -> Outcome | None:
+    """Hands the attempt to the payment service; None when its answer is not known yet. No transaction may be open."""
+    payment = Payment.objects.select_related("order__plan__product").get(pk=payment_id)
+    return _ask(payment, gateways.open_gateway(payment.gateway).start, now=now, first=True)
+
+
+def look(payment_id: UUID, *, now: datetime) -> Outcome | None:
+    """Asks the payment service for its truth about an attempt, whatever anybody said before."""
+    payment = Payment.objects.select_related("order__plan__product").get(pk=payment_id)
+    gateway = gateways.open_gateway(payment.gateway)
+    outcome = _ask(payment, gateway.fetch, now=now, first=False)
+    _look_again(payment, gateway, now=now)
+    return outcome
+
+
+def _ask(payment: Payment, call: Any, *, now: datetime, first: bool) -> Outcome | None:
+    try:
+        outcome: Outcome = call(charge_of(payment))
+    except GatewayError as error:
+        logger.warning("payment service", payment_id=str(payment.pk), gateway=payment.gateway, detail=error.detail)
+        # That a question did not arrive says nothing about what was sent before it.
+        _record_error(payment, error, unknown=error.unknown or not first, now=now)
+        return None
+    record(payment.pk, outcome, now=now)
+    return outcome
+
+
+def charge_of(payment: Payment) -> Charge:
+    """The values a gateway works with; the same for every repetition of the attempt."""
+    order = payment.order
+    buyer = order.buyer
+    page = f"{settings.PUBLIC_URL}/orders/{order.pk}"
+    return Charge(
+        payment_id=payment.pk,
+        number=payment.number,
+        order_number=order.number,
+        key=payment.key,
+        amount=payment.amount,
+        description=f"{order.plan.product.name} {order.plan.name} {order.number}",
+        payer=Payer(
+            name=buyer.get("company") or f"{buyer.get('first_name', '')} {buyer.get('last_name', '')}".strip(),
+            email=order.email,
+            phone=buyer.get("phone", ""),
+            country=buyer.get("country", ""),
+            language=order.language,
+        ),
+        return_url=f"{page}/return/{payment.pk}",
+        cancel_url=f"{page}?cancelled=1",
+        webhook_url=f"{settings.PUBLIC_URL}/webhooks/{payment.gateway}",
+        details=payment.details,
+        provider_id=payment.provider_id,
+        memo=payment.memo,
+    )
+
+
+@transaction.atomic
+def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
+    """Writes down what the payment service said; what was known before and is stronger stays."""
+    # The order first, always: whoever locks both locks them in this order.
+    order_id = Payment.objects.values_list("order_id", flat=True).get(pk=payment_id)
+    order = Order.objects.select_for_update().get(pk=order_id)
+    payment = Payment.objects.select_for_update().get(pk=payment_id)
+    _remember(payment, outcome)
+    if isinstance(outcome, Paid):
+        _receive(payment, order, outcome, now=now)
+    elif payment.state not in payment_states.UNSETTLED:
+        return
+    elif isinstance(outcome, Declined):
+        _decline(payment, order, outcome.code, outcome.remark, now=now)
+    elif isinstance(outcome, Expired):
+        _move(
+            payment,
+            payment_states.EXPIRED if payment.state != payment_states.SUBMITTED else payment_states.DECLINED,
+            settled_at=now,
+            reason="expired",
+        )
+    elif payment.state != payment_states.PENDING:
+        _move(payment, payment_states.PENDING)
+
+
+def _move(payment: Payment, to: str, **changes: Any) -> None:
+    move(payment, to, table=payment_states.TRANSITIONS, **changes)
+
+
+def _remember(payment: Payment, outcome: Outcome) -> None:
+    if outcome.provider_id or outcome.memo:
+        payment.provider_id = outcome.provider_id or payment.provider_id
+        payment.memo = {**payment.memo, **outcome.memo}
+        payment.save(update_fields=["provider_id", "memo"])
+
+
+def _receive(payment: Payment, order: Order, paid: Paid, *, now: datetime) -> None:
+    if payment.state not in {*payment_states.UNSETTLED, *_GIVEN_UP}:
+        return
+    received = {"received_minor": paid.received.minor, "received_currency": paid.received.currency, "settled_at": now}
+    if paid.received != payment.amount:
+        # A lapsed attempt has no way to `parked` of its own: what came in late and wrong is credit for a human as well.
+        to = payment_states.PARKED if payment.state in payment_states.UNSETTLED else payment_states.PAID_LATE
+        _move(payment, to, reason="amount_differs", **received)
+        _park(payment, "amount_differs", now=now)
+        return
+    fee = paid.fee.minor if paid.fee is not None and paid.fee.currency == payment.currency else None
+    late = payment.state in _GIVEN_UP
+    _move(payment, payment_states.PAID_LATE if late else payment_states.PAID, fee_minor=fee, reason="", **received)
+    surplus = order.state != order_states.OPEN
+    events.record(
+        PaymentReceived(
+            organization_id=order.organization_id,
+            payment_id=payment.pk,
+            order_id=order.pk,
+            gateway=payment.gateway,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            surplus=surplus,
+        ),
+        now=now,
+    )
+    if not surplus:
+        orders.mark_paid(order, now=now)
+
+
+_GIVEN_UP = (payment_states.DECLINED, payment_states.EXPIRED, payment_states.ABANDONED)
+
+
+def _park(payment: Payment, code: str, *, now: datetime) -> None:
+    events.record(
+        PaymentParked(
+            organization_id=payment.order.organization_id, payment_id=payment.pk, order_id=payment.order_id, code=code
+        ),
+        now=now,
+    )
+
+
+def _decline(payment: Payment, order: Order, code: str, remark: str, *, now: datetime) -> None:
+    _move(payment, payment_states.DECLINED, reason=code, remark=redact(remark)[:1000], settled_at=now)
+    events.record(
+        PaymentDeclined(
+            organization_id=order.organization_id,
+            payment_id=payment.pk,
+            order_id=order.pk,
+            gateway=payment.gateway,
+            code=code,
+        ),
+        now=now,
+    )
+
+
+@transaction.atomic
+def _record_error(payment: Payment, error: GatewayError, *, unknown: bool, now: datetime) -> None:
+    """A call without an answer: what may have had an effect is unknown, what cannot have had one was declined."""
+    locked = Payment.objects.select_for_update().select_related("order").get(pk=payment.pk)
+    if locked.state != payment_states.SUBMITTED:
+        return
+    if not unknown:
+        _decline(locked, locked.order, "service_down", error.detail, now=now)
+        return
+    _move(locked, payment_states.UNKNOWN, remark=redact(error.detail)[:1000])
+    events.record(
+        PaymentOutcomeUnknown(
+            organization_id=locked.order.organization_id, payment_id=locked.pk, order_id=locked.order_id
+        ),
+        now=now,
+    )
+
+
+def _look_again(payment: Payment, gateway: Gateway, *, now: datetime) -> None:
+    """When the service is asked next. After its time an attempt is unknown, never failed: that takes a human."""
+    looks = gateway.abilities.looks
+    pause = looks[min(payment.looks + 1, len(looks) - 1)]
+    given_up = (now - payment.created_at).total_seconds() > gateway.abilities.gives_up_after
+    Payment.objects.filter(pk=payment.pk).update(
+        looks=payment.looks + 1, look_at=None if given_up else now + timedelta(seconds=pause)
+    )
+    if given_up:
+        silent = GatewayError("the payment service told no outcome in the time it has", unknown=True)
+        with transaction.atomic():
+            locked = Payment.objects.select_for_update().get(pk=payment.pk)
+            if locked.state == payment_states.PENDING:
+                _move(locked, payment_states.UNKNOWN, remark=silent.detail)
+
+
+def to_look_at(now: datetime) -> Iterator[UUID]:
+    """Attempts without an outcome whose service should be asked now."""
+    due = Payment.objects.filter(state__in=payment_states.UNSETTLED, look_at__lte=now)
+    yield from due.order_by("look_at").values_list("pk", flat=True)
+
+
+@transaction.atomic
+def abandon(payment_id: UUID, *, reason: str, actor: str, now: datetime) -> None:
+    """A human decides that an unknown attempt was not paid. Raises IllegalTransition."""
+    payment = Payment.objects.select_for_update().get(pk=payment_id)
+    move(
+        payment,
+        payment_states.ABANDONED,
+        table={payment_states.UNKNOWN: frozenset({payment_states.ABANDONED})},
+        reason="abandoned",
+        remark=f"{actor}: {reason}"[:1000],
+        settled_at=now,
+    )

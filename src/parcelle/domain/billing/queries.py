@@ -1,0 +1,36 @@
+"""Questions about subscriptions."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from parcelle.domain.billing import states
+from parcelle.domain.billing.models import Subscription
+from parcelle.domain.catalog.models import Plan
+
+
+def subscription(subscription_id: UUID) -> Subscription | None:
+    rows = Subscription.objects.select_related("plan__product", "organization")
+    return rows.filter(pk=subscription_id).first()
+
+
+def live_subscription(organization_id: UUID) -> Subscription | None:
+    """The organization's newest subscription that entitles it to something now."""
+    rows = Subscription.objects.select_related("plan__product").filter(organization_id=organization_id)
+    return rows.filter(state__in=states.LIVE).order_by("-created_at").first()
+
+
+def past_trial(organization_id: UUID, plan: Plan) -> Subscription | None:
+    """An earlier trial of the same product, over by now."""
+    rows = Subscription.objects.select_related("plan").filter(
+        organization_id=organization_id, plan__product_id=plan.product_id, trial_ends_at__isnull=False
+    )
+    return rows.exclude(state__in=states.LIVE).order_by("-created_at").first()
+
+
+def trial_days_left(found: Subscription, now: datetime) -> int:
+    """Days until the trial ends, begun days counted whole; 0 when it is over or there is none."""
+    if found.trial_ends_at is None or found.state != states.TRIALING:
+        return 0
+    return max(0, -((now - found.trial_ends_at) // timedelta(days=1)))

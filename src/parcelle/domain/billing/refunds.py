@@ -1,0 +1,137 @@
+"""Giving money back: stored before the rail is asked, never more than came in, one posting per refund."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from procrastinate.contrib.django import app as queue
+
+from parcelle.core import events
+from parcelle.core.logs import redact
+from parcelle.core.money import Money
+from parcelle.core.states import Transitions, move
+from parcelle.domain.billing import gateways, payment_states, payments
+from parcelle.domain.billing.errors import RefundRefused
+from parcelle.domain.billing.events import PaymentRefunded
+from parcelle.domain.billing.gateways.base import GatewayError, RefundOutcome, RefundRequest
+from parcelle.domain.billing.models import Payment, Refund
+
+logger = structlog.get_logger(__name__)
+
+TRANSITIONS: Transitions = {
+    Refund.REQUESTED: frozenset({Refund.SUBMITTED, Refund.DONE}),
+    Refund.SUBMITTED: frozenset({Refund.PENDING, Refund.UNKNOWN, Refund.DONE, Refund.FAILED}),
+    Refund.PENDING: frozenset({Refund.DONE, Refund.FAILED}),
+    Refund.UNKNOWN: frozenset({Refund.PENDING, Refund.DONE, Refund.FAILED}),
+    Refund.DONE: frozenset(),
+    Refund.FAILED: frozenset(),
+}
+LOOK_AFTER = timedelta(minutes=2)
+_REFUNDABLE = (payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED)
+
+
+@transaction.atomic
+def request(
+    payment_id: UUID, *, amount: Money, reason: str, actor: str, now: datetime, by_hand: bool = False
+) -> Refund:
+    """The intention. Its amount is taken at once, so that two at a time never give back more than came in.
+
+    Raises RefundRefused. With `by_hand` the operator pays it out and the books follow at once.
+    """
+    payment = lock(payment_id)
+    if payment.state not in _REFUNDABLE:
+        raise RefundRefused("not_paid")
+    if amount.currency != payment.currency or not 0 < amount.minor <= payment.amount_minor - payment.refunded_minor:
+        raise RefundRefused("too_much")
+    Payment.objects.filter(pk=payment.pk).update(refunded_minor=payment.refunded_minor + amount.minor)
+    refund = Refund.objects.create(
+        payment=payment, amount_minor=amount.minor, reason=reason, actor=actor, by_hand=by_hand, created_at=now
+    )
+    if by_hand:
+        _done(refund, payment_id, now=now, provider_id="")
+    else:
+        move(refund, Refund.SUBMITTED, table=TRANSITIONS)
+        queue.configure_task("billing.refund", queue="payments").defer(refund_id=str(refund.pk))
+    return refund
+
+
+def lock(payment_id: UUID) -> Payment:
+    return Payment.objects.select_for_update().get(pk=payment_id)
+
+
+def unsettled(now: datetime) -> Iterator[UUID]:
+    """Refunds whose rail should be asked what became of them: those that were begun a while ago."""
+    begun = Refund.objects.filter(state__in=(Refund.SUBMITTED, Refund.PENDING, Refund.UNKNOWN))
+    yield from begun.filter(created_at__lte=now - LOOK_AFTER).values_list("pk", flat=True)
+
+
+def carry_out(refund_id: UUID, *, now: datetime) -> None:
+    """Hands the refund to the rail, or asks what became of it. No transaction may be open.
+
+    Without an answer it is unknown, also when this call cannot have had an effect: an earlier one may have had it.
+    """
+    refund = Refund.objects.select_related("payment__order__plan__product").get(pk=refund_id)
+    if refund.state in {Refund.DONE, Refund.FAILED}:
+        return
+    payment = refund.payment
+    gateway = gateways.open_gateway(payment.gateway)
+    asked = RefundRequest(
+        key=refund.key,
+        amount=Money(refund.amount_minor, payment.currency),
+        reason=refund.reason,
+        provider_id=refund.provider_id,
+    )
+    call = gateway.refund if refund.state == Refund.SUBMITTED else gateway.fetch_refund
+    outcome: RefundOutcome | None
+    try:
+        outcome = call(payments.charge_of(payment), asked)
+    except GatewayError as error:
+        logger.warning("payment service", refund_id=str(refund.pk), gateway=payment.gateway, detail=error.detail)
+        outcome = None
+    record(refund_id, outcome, now=now)
+
+
+@transaction.atomic
+def record(refund_id: UUID, outcome: RefundOutcome | None, *, now: datetime) -> None:
+    """Writes down what the rail said; None when it said nothing. What is settled stays."""
+    payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
+    payment = lock(payment_id)
+    refund = Refund.objects.select_for_update().get(pk=refund_id)
+    if refund.state in {Refund.DONE, Refund.FAILED}:
+        return
+    if outcome is None:
+        if refund.state == Refund.SUBMITTED:
+            move(refund, Refund.UNKNOWN, table=TRANSITIONS)
+    elif outcome.state == "done":
+        _done(refund, payment_id, now=now, provider_id=outcome.provider_id)
+    elif outcome.state == "failed":
+        move(refund, Refund.FAILED, table=TRANSITIONS, remark=redact(outcome.remark)[:1000], settled_at=now)
+        Payment.objects.filter(pk=payment_id).update(refunded_minor=payment.refunded_minor - refund.amount_minor)
+    elif refund.state != Refund.PENDING:
+        move(refund, Refund.PENDING, table=TRANSITIONS, provider_id=outcome.provider_id)
+
+
+def _done(refund: Refund, payment_id: UUID, *, now: datetime, provider_id: str) -> None:
+    move(refund, Refund.DONE, table=TRANSITIONS, settled_at=now, provider_id=provider_id or refund.provider_id)
+    payment = Payment.objects.select_related("order").get(pk=payment_id)
+    given_back = sum(payment.refunds.filter(state=Refund.DONE).values_list("amount_minor", flat=True))
+    whole = given_back >= payment.amount_minor
+    to = payment_states.REFUNDED if whole else payment_states.PARTLY_REFUNDED
+    if payment.state != to:
+        move(payment, to, table=payment_states.TRANSITIONS)
+    events.record(
+        PaymentRefunded(
+            organization_id=payment.order.organization_id,
+            payment_id=payment.pk,
+            order_id=payment.order_id,
+            refund_id=refund.pk,
+            amount_minor=refund.amount_minor,
+            currency=payment.currency,
+        ),
+        now=now,
+        actor=refund.actor,
+    )

@@ -1,0 +1,61 @@
+"""VAT numbers and SIREN: well formed by their check digits, and known to the tax administrations by VIES."""
+
+from __future__ import annotations
+
+import structlog
+from django.conf import settings
+from stdnum.eu import vat
+from stdnum.exceptions import ValidationError
+from stdnum.fr import siren as sirens
+
+from parcelle.core import http
+from parcelle.domain.billing.taxes import EU
+
+logger = structlog.get_logger(__name__)
+
+# Greece writes its numbers with another code than its country's.
+_PREFIXES = {"GR": "EL"}
+VIES_SECONDS = 4
+
+
+class NotWellFormed(ValueError):
+    """The number cannot be right: its country, length or check digits do not fit."""
+
+
+def tidy(number: str, country: str) -> str:
+    """The number with its country's prefix, without spaces and dots. Raises NotWellFormed."""
+    prefix = _PREFIXES.get(country, country)
+    if country not in EU:
+        raise NotWellFormed("a VAT number belongs to a country of the European Union")
+    bare = "".join(character for character in number.upper() if character.isalnum())
+    try:
+        checked = str(vat.validate(bare if bare.startswith(prefix) else prefix + bare))
+    except ValidationError as error:
+        raise NotWellFormed(type(error).__name__) from None
+    if not checked.startswith(prefix):
+        raise NotWellFormed("the number is of another country")
+    return checked
+
+
+def tidy_siren(number: str) -> str:
+    """Nine digits; a SIRET is shortened to the SIREN it begins with. Raises NotWellFormed."""
+    digits = "".join(character for character in number if character.isdigit())
+    try:
+        return str(sirens.validate(digits[:9] if len(digits) == 14 else digits))
+    except ValidationError as error:
+        raise NotWellFormed(type(error).__name__) from None
+
+
+def is_registered(number: str) -> bool | None:
+    """What VIES says of a well-formed number; None when it cannot be asked, which counts as "not confirmed"."""
+    if not settings.VIES_URL:
+        return None
+    body = {"countryCode": number[:2], "vatNumber": number[2:]}
+    try:
+        response = http.request("POST", settings.VIES_URL, json=body, timeout=VIES_SECONDS)
+        answer = response.json() if response.status_code == 200 else {}
+    except (http.OutsideError, ValueError) as error:
+        logger.warning("VIES did not answer", reason=type(error).__name__)
+        return None
+    valid = answer.get("valid") if isinstance(answer, dict) else None
+    return valid if isinstance(valid, bool) else None

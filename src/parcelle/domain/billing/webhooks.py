@@ -1,0 +1,80 @@
+"""Messages of payment services: stored raw, acknowledged, then dealt with by a job that asks the service itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+from procrastinate.contrib.django import app as queue
+
+from parcelle.core.logs import redact
+from parcelle.domain.billing import gateways, payments
+from parcelle.domain.billing.models import GatewayEvent, Payment
+
+logger = structlog.get_logger(__name__)
+
+# What a service may send of what its client sent: enough for every signature, too little to fill the disk.
+MOST_BYTES = 512 * 1024
+
+
+@transaction.atomic
+def receive(gateway: str, *, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
+    """Stores a message and the job that deals with it; false when it was here before.
+
+    `headers` have lower-case names. Raises Forged, and GatewayUnusable for a way to pay that is not set up.
+    """
+    event = gateways.open_gateway(gateway).parse_webhook(headers, body)
+    stored, new = GatewayEvent.objects.get_or_create(
+        gateway=gateway,
+        event_id=event.event_id,
+        defaults={
+            "kind": event.kind,
+            "subject": event.subject,
+            "headers": dict(headers),
+            "body": body,
+            "received_at": now,
+        },
+    )
+    if new:
+        hand_over(stored)
+    return new
+
+
+def hand_over(event: GatewayEvent) -> None:
+    queue.configure_task("billing.process_event", queue="payments", priority=5).defer(event_id=event.pk)
+
+
+def process(event_id: int, *, now: datetime) -> None:
+    """Looks at what the message is about. Whatever it says, only the service's own answer counts.
+
+    An error is kept with the message and goes on to the queue, which tries again.
+    """
+    event = GatewayEvent.objects.get(pk=event_id)
+    if event.state in {GatewayEvent.DONE, GatewayEvent.IGNORED}:
+        return
+    payment = _payment_of(event)
+    try:
+        if payment is not None:
+            payments.look(payment.pk, now=now)
+    except Exception as error:
+        text = redact(f"{type(error).__name__}: {error}")[:1000]
+        GatewayEvent.objects.filter(pk=event_id).update(state=GatewayEvent.FAILED, error=text)
+        raise
+    state = GatewayEvent.IGNORED if payment is None else GatewayEvent.DONE
+    GatewayEvent.objects.filter(pk=event_id).update(state=state, payment=payment, done_at=now, error="")
+    if payment is None:
+        logger.info("message about no payment of ours", gateway=event.gateway, kind=event.kind)
+
+
+def _payment_of(event: GatewayEvent) -> Payment | None:
+    if not event.subject:
+        return None
+    ours = Q(provider_id=event.subject)
+    with contextlib.suppress(ValueError):
+        ours |= Q(pk=UUID(event.subject))
+    return Payment.objects.filter(ours, gateway=event.gateway).first()

@@ -1,0 +1,96 @@
+"""What the pricing page shows: a product's plans side by side, in one currency, for one interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+
+from parcelle.core.money import Money
+from parcelle.domain.catalog.models import Feature, Plan, PlanFeature, Price, Product
+
+
+@dataclass(frozen=True, kw_only=True)
+class Included:
+    """One line of a plan: the feature and how much of it; `amount` None where it is unlimited or not counted."""
+
+    feature: Feature
+    counted: bool
+    amount: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A plan as it can be bought now. `price` is None for a plan on request, or without a price in this currency."""
+
+    plan: Plan
+    price: Price | None
+    # What the same plan costs per interval, whatever the page shows, so that the saving can be told.
+    by_interval: dict[str, Money]
+    included: tuple[Included, ...]
+
+    def of(self, feature: Feature) -> Included | None:
+        return next((line for line in self.included if line.feature.pk == feature.pk), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shelf:
+    """One product with its offers and the lines by which they are compared."""
+
+    product: Product
+    offers: tuple[Offer, ...]
+    # The plan it can be tried with for nothing, if there is one.
+    trial: Plan | None
+    features: tuple[Feature, ...]
+
+
+def currencies() -> list[str]:
+    """The currencies in which something is sold now, the most used first."""
+    counts: dict[str, int] = {}
+    for currency in _on_sale().values_list("currency", flat=True):
+        counts[currency] = counts.get(currency, 0) + 1
+    return sorted(counts, key=lambda currency: (-counts[currency], currency))
+
+
+def shelves(*, currency: str, interval: str) -> list[Shelf]:
+    """Every product with plans that are sold, disabled products last and without prices to click on."""
+    plans = Plan.objects.filter(enabled=True).prefetch_related(
+        Prefetch("prices", Price.objects.filter(retired_at=None, currency=currency), to_attr="current"),
+        Prefetch("included", PlanFeature.objects.select_related("feature")),
+    )
+    products = Product.objects.prefetch_related(Prefetch("plans", plans, to_attr="offered"), "features")
+    found = [_shelf(product, interval) for product in products.order_by("-enabled", "position", "name")]
+    return [shelf for shelf in found if shelf.offers]
+
+
+def _on_sale() -> QuerySet[Price]:
+    return Price.objects.filter(retired_at=None, plan__enabled=True, plan__product__enabled=True)
+
+
+def _shelf(product: Product, interval: str) -> Shelf:
+    plans: list[Plan] = product.offered  # type: ignore[attr-defined]
+    made = (_offer(plan, interval) for plan in plans)
+    return Shelf(
+        product=product,
+        offers=tuple(offer for offer in made if offer.price or offer.plan.on_request),
+        trial=next((plan for plan in plans if plan.trial_days and not plan.on_request), None),
+        features=tuple(product.features.all()),
+    )
+
+
+def _offer(plan: Plan, interval: str) -> Offer:
+    current: list[Price] = plan.current  # type: ignore[attr-defined]
+    return Offer(
+        plan=plan,
+        price=next((price for price in current if price.interval == interval), None),
+        by_interval={price.interval: price.amount for price in current},
+        included=tuple(
+            Included(feature=line.feature, counted=line.counted, amount=line.amount) for line in plan.included.all()
+        ),
+    )
+
+
+def price(price_id: UUID) -> Price | None:
+    """A price that can be bought now, with its plan and product."""
+    return _on_sale().select_related("plan__product").filter(pk=price_id).first()

@@ -1,0 +1,52 @@
+"""Whether a target can be worked with, and whether it holds what it should; remembered for whoever looks next."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+from procrastinate.contrib.django import app as queue
+from procrastinate.exceptions import AlreadyEnqueued
+
+from parcelle.domain.provisioning import drift, specs
+from parcelle.domain.provisioning.errors import ProvisioningError
+from parcelle.domain.provisioning.models import Target
+from parcelle.domain.provisioning.providers.base import TargetHealth
+
+logger = structlog.get_logger(__name__)
+
+
+def check(target: Target, *, now: datetime) -> TargetHealth:
+    """Asks the target and notes the answer. Raises ProvisioningError, noted as well, when it cannot be used."""
+    try:
+        health = specs.provider_of(target).check()
+    except ProvisioningError as error:
+        Target.objects.filter(pk=target.pk).update(checked_at=now, problem=error.detail[:500])
+        raise
+    Target.objects.filter(pk=target.pk).update(checked_at=now, problem="", versions=dict(health.versions))
+    return health
+
+
+def look(target: Target, *, now: datetime) -> None:
+    """The nightly look: a target that cannot be asked says so on its page, and its findings stay as they are."""
+    try:
+        check(target, now=now)
+        drift.look(target, now=now)
+    except ProvisioningError as error:
+        logger.warning("a target cannot be compared with what it should hold", target=target.name, reason=error.detail)
+
+
+def look_soon(target: Target) -> None:
+    """Has a worker look; asking twice is asking once."""
+    key = f"drift:{target.pk}"
+    task = queue.configure_task("provisioning.look_for_drift", queue="drift", queueing_lock=key, lock=key)
+    with contextlib.suppress(AlreadyEnqueued), transaction.atomic():
+        task.defer(target_id=str(target.pk))
+
+
+def look_everywhere() -> None:
+    """Each target in a job of its own: one that does not answer does not hold up the others."""
+    for target in Target.objects.filter(enabled=True):
+        look_soon(target)

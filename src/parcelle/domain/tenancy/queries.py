@@ -1,0 +1,42 @@
+"""Questions about organizations and their members."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from parcelle.domain.accounts.models import User
+from parcelle.domain.tenancy.models import Membership, Organization
+
+
+def organizations_of(user: User) -> QuerySet[Organization]:
+    """The organizations a user belongs to, oldest membership first."""
+    return Organization.objects.filter(memberships__user=user).order_by("memberships__created_at")
+
+
+def is_member(user: object, organization_id: UUID | None) -> bool:
+    """Whether `user` (possibly anonymous) belongs to the organization."""
+    if not isinstance(user, User) or organization_id is None:
+        return False
+    return Membership.objects.filter(user=user, organization_id=organization_id).exists()
+
+
+def owned_organization(user: User) -> Organization | None:
+    """The organization this user has owned longest."""
+    owned = Organization.objects.filter(memberships__user=user, memberships__role=Membership.OWNER)
+    return owned.order_by("memberships__created_at").first()
+
+
+def owner_of(organization_id: UUID) -> User:
+    """The member who has owned the organization longest."""
+    owner = Membership.objects.filter(organization_id=organization_id, role=Membership.OWNER)
+    return owner.select_related("user").order_by("created_at")[0].user
+
+
+def role_of(user: User, organization_id: UUID | None) -> str | None:
+    """The user's role in the organization; None for somebody who does not belong to it."""
+    if organization_id is None:
+        return None
+    memberships = Membership.objects.filter(user=user, organization_id=organization_id)
+    return memberships.values_list("role", flat=True).first()

@@ -1,0 +1,131 @@
+"""From an order to a paid, running instance: place, pay, and what happens once the money is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from parcelle.core.models import Fact
+from parcelle.domain.accounts.models import User
+from parcelle.domain.billing import order_states, orders, payments, refunds, subscriptions
+from parcelle.domain.billing.gateways.base import Outcome
+from parcelle.domain.billing.models import Order, Payment, Subscription
+from parcelle.domain.billing.orders import Buyer
+from parcelle.domain.provisioning import actions as provisioning
+from parcelle.domain.provisioning import states
+from parcelle.domain.provisioning.models import Instance
+from parcelle.domain.tenancy import queries as organizations
+from parcelle.domain.tenancy.models import Organization
+from parcelle.journeys import customers
+
+logger = structlog.get_logger(__name__)
+
+
+def place(
+    *,
+    request_id: UUID,
+    price_id: UUID,
+    coupon_code: str,
+    buyer: Buyer,
+    language: str,
+    user: User | None,
+    now: datetime,
+    actor: str = "visitor",
+) -> Order:
+    """An order for whoever is signed in, or for somebody new. Raises NotOnSale and CouponRefused."""
+    return orders.place(
+        request_id=request_id,
+        price_id=price_id,
+        coupon_code=coupon_code,
+        buyer=customers.tidy_buyer(buyer),
+        language=language,
+        user_id=user.pk if user else None,
+        organization=organizations.owned_organization(user) if user else None,
+        now=now,
+        actor=actor,
+    )
+
+
+def pay(order_id: UUID, *, gateway: str, details: Mapping[str, str], now: datetime) -> tuple[Payment, Outcome | None]:
+    """Begins an attempt and hands it to the payment service; no outcome means that it is not known yet.
+
+    Raises OrderClosed, PaymentOpen and GatewayUnusable.
+    """
+    payment = payments.begin(order_id, gateway=gateway, details=details, now=now)
+    return payment, payments.carry_out(payment.pk, now=now)
+
+
+def fulfil(fact: Fact) -> None:
+    """A paid order becomes a customer, a subscription and an instance; once, whoever comes first."""
+    now = timezone.now()
+    with transaction.atomic():
+        order = Order.objects.select_for_update().get(pk=UUID(fact.data["order_id"]))
+        if order.state != order_states.PAID:
+            return
+        user = customers.of_order(order, now=now)
+        organization = order.organization or customers.organization_of_order(order, user, now=now)
+        subscription = subscriptions.activate(organization=organization, plan=order.plan, price=order.price, now=now)
+        instance = _kept(subscription) or _new(order, organization, subscription, now=now)
+        orders.fulfil(order, organization=organization, subscription=subscription, instance_id=instance.pk, now=now)
+
+
+def _kept(subscription: Subscription) -> Instance | None:
+    """What a trial had goes on running, and comes back if it was suspended."""
+    held = Instance.objects.filter(subscription_id=subscription.pk, state__in=states.HOLDING_NAME)
+    return held.order_by("-created_at").first()
+
+
+def _new(order: Order, organization: Organization, subscription: Subscription, *, now: datetime) -> Instance:
+    buyer = order.buyer
+    return provisioning.request_instance(
+        organization=organization,
+        subscription_id=subscription.pk,
+        product=order.plan.product,
+        slug=organization.slug,
+        exactly=False,
+        owner={
+            "company": organization.name,
+            "email": order.email,
+            "first_name": buyer["first_name"],
+            "last_name": buyer["last_name"],
+            "language": order.language,
+        },
+        limits=order.plan.limits,
+        request_id=order.pk,
+        actor="system",
+        now=now,
+    )
+
+
+def resume_kept(fact: Fact) -> None:
+    """The instance of a customer who pays again comes back at once, not at night."""
+    for instance in Instance.objects.filter(subscription_id=UUID(fact.data["subscription_id"]), state=states.SUSPENDED):
+        provisioning.change(instance, "resume", reason="", actor="system", now=timezone.now())
+
+
+def run(*, now: datetime) -> dict[str, int]:
+    """What is due: attempts and refunds whose service should be asked, orders nobody paid. Safe to run twice.
+
+    One that cannot be dealt with never stops the others.
+    """
+    return {
+        "looked": _each(payments.to_look_at(now), payments.look, now=now),
+        "refunds": _each(refunds.unsettled(now), refunds.carry_out, now=now),
+        "lapsed": _each(orders.to_lapse(now), orders.lapse, now=now),
+    }
+
+
+def _each(ids: Iterable[UUID], act: Callable[..., object], *, now: datetime) -> int:
+    done = 0
+    for one in list(ids):
+        try:
+            act(one, now=now)
+            done += 1
+        except Exception:
+            logger.exception("one of what is due could not be dealt with", what=act.__qualname__, id=str(one))
+    return done

@@ -1,0 +1,106 @@
+"""What a new installation can sell at once, so that the first visitor finds something to try."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from parcelle.core import crypto
+from parcelle.core.money import Money
+from parcelle.domain.billing.models import GatewaySettings
+from parcelle.domain.catalog.models import Feature, Plan, PlanFeature, Price, Product
+from parcelle.domain.provisioning.models import Target
+from parcelle.journeys import standby_pool
+
+
+def ensure(*, now: datetime, pool_size: int = 2) -> None:
+    """Creates the target `local`, Tryton with its plans, and the test payment if there is no product; starts its pool.
+
+    Whatever an operator changed or removed since stays as they left it.
+    """
+    with transaction.atomic():
+        if settings.DEMO and not Product.objects.exists():
+            Target.objects.get_or_create(name="local", defaults={"provider": "process"})
+            product = Product.objects.create(
+                slug="tryton",
+                name="Tryton",
+                tagline_fr="Ventes, factures, comptabilité et projets dans un seul outil libre.",
+                tagline_en="Sales, invoices, accounting and projects in one free tool.",
+                blueprint="tryton",
+                target_name="local",
+                pool_size=pool_size,
+            )
+            _plans(product, now=now)
+            _test_payment()
+    for product in Product.objects.filter(enabled=True):
+        standby_pool.keep_soon(product.pk)
+
+
+# short name -> name, for whom in French and English, months in EUR, USD and XAF, users, storage in GB
+_OFFERS = (
+    ("bronze", "Bronze", "Pour commencer seul ou à deux.", "To begin alone or as two.", (19, 21, 12_500), 2, 5),
+    ("silver", "Silver", "Pour une équipe qui travaille.", "For a team at work.", (49, 54, 32_000), 10, 25),
+    ("gold", "Gold", "Pour toute l’entreprise.", "For the whole company.", (99, 109, 65_000), None, 100),
+)
+_CURRENCIES = ("EUR", "USD", "XAF")
+# Ten months are paid for a year.
+_MONTHS_PAID = 10
+
+
+def _plans(product: Product, *, now: datetime) -> None:
+    users, storage, database, support = (
+        Feature.objects.create(product=product, key=key, name_fr=fr, name_en=en, icon=icon, position=at)
+        for at, (key, fr, en, icon) in enumerate(
+            (
+                ("users", "Utilisateurs", "Users", "users"),
+                ("storage_gb", "Stockage en Go", "Storage in GB", "database"),
+                ("database", "Base de données à part", "Database of its own", "shield-check"),
+                ("support", "Réponse sous un jour ouvré", "Answers within one working day", "lifebuoy"),
+            )
+        )
+    )
+    Plan.objects.create(product=product, slug="essai", name="Essai", trial_days=30, retention_days=30)
+    for position, (slug, name, fr, en, amounts, seats, gigabytes) in enumerate(_OFFERS, start=1):
+        plan = Plan.objects.create(
+            product=product,
+            slug=slug,
+            name=name,
+            summary_fr=fr,
+            summary_en=en,
+            trial_days=0,
+            popular=slug == "silver",
+            position=position,
+        )
+        PlanFeature.objects.create(plan=plan, feature=users, counted=True, amount=seats)
+        PlanFeature.objects.create(plan=plan, feature=storage, counted=True, amount=gigabytes)
+        PlanFeature.objects.create(plan=plan, feature=database)
+        if slug == "gold":
+            PlanFeature.objects.create(plan=plan, feature=support)
+        for currency, amount in zip(_CURRENCIES, amounts, strict=True):
+            month = Money.of(amount, currency)
+            _price(plan, Price.MONTH, month, now=now)
+            _price(plan, Price.YEAR, month * _MONTHS_PAID, now=now)
+    Plan.objects.create(
+        product=product,
+        slug="enterprise",
+        name="Entreprise",
+        summary_fr="Plusieurs sociétés, vos propres serveurs, un contrat à vos conditions.",
+        summary_en="Several companies, servers of your own, a contract on your terms.",
+        on_request=True,
+        trial_days=0,
+        position=len(_OFFERS) + 1,
+    )
+
+
+def _price(plan: Plan, interval: str, amount: Money, *, now: datetime) -> None:
+    Price.objects.create(
+        plan=plan, interval=interval, currency=amount.currency, amount_minor=amount.minor, created_at=now
+    )
+
+
+def _test_payment() -> None:
+    GatewaySettings.objects.get_or_create(
+        name="fake", defaults={"enabled": True, "values": {"secret": crypto.generate(32)}}
+    )

@@ -1,0 +1,40 @@
+"""The one table: fact -> functions that care. Each is called on its own and is safe to run twice."""
+
+from __future__ import annotations
+
+from parcelle.core.events import Reaction, react
+from parcelle.domain.billing.events import OrderPaid, RetentionEnded, SubscriptionStarted, TrialEnded, TrialReminderDue
+from parcelle.domain.provisioning.events import (
+    DomainBroken,
+    DomainLive,
+    DomainRemoved,
+    InstanceArchived,
+    InstanceCreationFailed,
+    InstanceReady,
+    StandbyBroken,
+    StandbyClaimed,
+    TemplateReady,
+)
+from parcelle.journeys import activation, checkout, custom_domains, instance_control, standby_pool, trial_end
+
+TABLE: dict[type, tuple[Reaction, ...]] = {
+    InstanceReady: (activation.welcome,),
+    InstanceCreationFailed: (activation.apologise,),
+    InstanceArchived: (instance_control.end_subscription,),
+    StandbyClaimed: (standby_pool.refill,),
+    StandbyBroken: (standby_pool.refill,),
+    TemplateReady: (standby_pool.refill_all,),
+    DomainLive: (custom_domains.tell_live,),
+    DomainBroken: (custom_domains.tell_broken,),
+    DomainRemoved: (custom_domains.tell_released,),
+    TrialReminderDue: (trial_end.remind,),
+    TrialEnded: (trial_end.suspend,),
+    RetentionEnded: (trial_end.archive,),
+    OrderPaid: (checkout.fulfil,),
+    SubscriptionStarted: (checkout.resume_kept,),
+}
+
+
+def register() -> None:
+    for fact, functions in TABLE.items():
+        react(fact, *functions)

@@ -1,0 +1,62 @@
+"""The one table: what runs when. Times are UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.utils import timezone
+from procrastinate.contrib.django import app as queue
+
+from parcelle.domain.provisioning import checks, domains, routes, sweeper
+from parcelle.journeys import checkout, idle, standby_pool, trial_end
+
+
+def _trials() -> None:
+    trial_end.run(now=timezone.now())
+
+
+def _watch_ingress() -> None:
+    routes.keep(thorough=False, now=timezone.now())
+
+
+def _compare_ingress() -> None:
+    routes.keep(thorough=True, now=timezone.now())
+
+
+def _idle() -> None:
+    idle.run(now=timezone.now())
+
+
+def _domains() -> None:
+    domains.check_due(now=timezone.now())
+
+
+def _payments() -> None:
+    checkout.run(now=timezone.now())
+
+
+# cron expression (a sixth field is seconds), name, function
+TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
+    ("* * * * * */5", "sweep", sweeper.sweep),
+    ("* * * * *", "pool", standby_pool.keep_all),
+    ("* * * * * */5", "ingress", _watch_ingress),
+    ("* * * * *", "ingress_compare", _compare_ingress),
+    ("* * * * *", "idle", _idle),
+    ("* * * * *", "domains", _domains),
+    ("*/10 * * * *", "trials", _trials),
+    ("10 2 * * *", "drift", checks.look_everywhere),
+    ("* * * * * */10", "payments", _payments),
+)
+
+
+def register() -> None:
+    for cron, name, function in TABLE:
+        _schedule(cron, name, function)
+
+
+def _schedule(cron: str, name: str, function: Callable[[], None]) -> None:
+    # No `lock`: one that a dead worker holds would keep the sweeper, which frees it, from ever running again.
+    @queue.periodic(cron=cron, periodic_id=name)
+    @queue.task(name=f"schedule.{name}", queue="schedule", queueing_lock=f"schedule.{name}")
+    def _run(timestamp: int) -> None:  # noqa: ARG001 (the queue passes it by name)
+        function()

@@ -1,0 +1,1 @@
+"""The HTTP API: JSON in, JSON out, errors as problem documents (RFC 9457)."""

@@ -1,0 +1,43 @@
+"""What is wrong with a field, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+_OF_FIELD: dict[str, Promise] = {
+    "clientName": _("3 to 50 characters: lower-case letters without accents, digits and hyphens."),
+    "adminEmail": _("This e-mail address is not complete, for example name@company.com."),
+    "companyName": _("One line of text, 1 to 200 characters."),
+    "language": _("“fr” or “en”."),
+    "phone": _("Digits, with the country code first: +33 6 12 34 56 78."),
+    "Idempotency-Key": _("1 to 255 visible characters without blanks or accents."),
+    "status": _("One of creating, running, sleeping, suspended, archived, failed."),
+}
+_OF_CODE: dict[str, Promise] = {
+    "missing": _("This field is required."),
+    "extra_forbidden": _("This field is not known."),
+    "string_type": _("This must be a text."),
+    "int_parsing": _("This must be a whole number."),
+    "int_type": _("This must be a whole number."),
+    "model_attributes_type": _("This must be a JSON object."),
+    "model_type": _("This must be a JSON object."),
+    "dict_type": _("This must be a JSON object."),
+    "string_too_long": _("This is too long."),
+    "greater_than_equal": _("This number must be at least %(ge)s."),
+    "less_than_equal": _("This number must be at most %(le)s."),
+}
+# Said about the value, whatever the field expects of it.
+_PLAIN_CODES = {"missing", "extra_forbidden", "string_type"}
+
+
+def sentence(field: str, code: str, context: Mapping[str, Any]) -> str:
+    """One sentence about a field that failed validation with this code."""
+    words = _OF_CODE.get(code) if code in _PLAIN_CODES else _OF_FIELD.get(field, _OF_CODE.get(code))
+    if words is None:
+        return _now("This value is not valid.")
+    return str(words) % context if "%(" in str(words) else str(words)

@@ -1,0 +1,40 @@
+"""Found by Django: registers the pages, and says which templates of ours stand in for unfold's."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from parcelle.surfaces.backoffice import (
+    accounts,
+    billing,
+    catalog,
+    core,
+    domains,
+    drift,
+    notifications,
+    provisioning,
+    targets,
+    tenancy,
+)
+from parcelle.surfaces.backoffice.entrance import SignInForm
+from parcelle.surfaces.backoffice.values import NOTHING
+
+__all__ = [
+    "accounts",
+    "billing",
+    "catalog",
+    "core",
+    "domains",
+    "drift",
+    "notifications",
+    "provisioning",
+    "targets",
+    "tenancy",
+]
+
+admin.site.index_title = _("Overview")
+admin.site.empty_value_display = NOTHING
+admin.site.index_template = "backoffice/home.html"
+admin.site.login_template = "backoffice/sign_in.html"
+admin.site.login_form = SignInForm

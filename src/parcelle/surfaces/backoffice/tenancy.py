@@ -1,0 +1,104 @@
+"""Customers: organizations with everything that is theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from parcelle.core.models import Fact
+from parcelle.domain.provisioning import states
+from parcelle.domain.provisioning.models import Instance
+from parcelle.domain.tenancy.models import Membership, Organization
+from parcelle.surfaces.backoffice import words
+from parcelle.surfaces.backoffice.base import Lines, Page, counted
+from parcelle.surfaces.backoffice.billing import SubscriptionLines
+from parcelle.surfaces.backoffice.filters import by_code
+from parcelle.surfaces.backoffice.provisioning import InstanceLines
+from parcelle.surfaces.backoffice.values import NOTHING, link_to, list_of, moment, number
+
+
+class MemberLines(Lines):
+    """The people of an organization."""
+
+    model = Membership
+    verbose_name_plural = _("Members")
+    fields = ["person", "full_name", "role", "since"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("user").order_by("created_at")
+
+    @admin.display(description=_("User"))
+    def person(self, row: Membership) -> SafeString | str:
+        return link_to(row.user)
+
+    @admin.display(description=_("Name"))
+    def full_name(self, row: Membership) -> str:
+        return row.user.get_full_name() or NOTHING
+
+    @admin.display(description=_("Since"))
+    def since(self, row: Membership) -> SafeString | str:
+        return moment(row.created_at)
+
+
+@admin.register(Organization)
+class OrganizationPage(Page):
+    list_display = ["name", "state_badge", "slug", "members", "instances", "created"]
+    list_filter = ["state", by_code("language", _("language"), words.LANGUAGES.items), "created_at"]
+    search_fields = ["name", "slug"]
+    search_help_text = _("Name, member’s e-mail, instance or identifier")
+    ordering = ["-created_at"]
+    inlines = [MemberLines, SubscriptionLines, InstanceLines]
+    fields = ["name", "language", ("slug", "state_badge"), ("created_at", "facts"), "identifier"]
+    readonly_fields = ["slug", "state_badge", "created_at", "identifier", "facts"]
+
+    def found_elsewhere(self, term: str) -> Q:
+        members = Membership.objects.filter(user__email__icontains=term)
+        instances = Instance.objects.filter(slug__icontains=term)
+        return Q(pk__in=members.values("organization_id")) | Q(pk__in=instances.values("organization_id"))
+
+    def complete(self, rows: list[Any]) -> None:
+        members = Membership.objects.filter(organization__in=rows)
+        running = Instance.objects.filter(organization__in=rows, state__in=states.HOLDING_NAME)
+        member_counts, instance_counts = counted(members, "organization_id"), counted(running, "organization_id")
+        for row in rows:
+            row.member_count = member_counts.get(row.pk, 0)
+            row.instance_count = instance_counts.get(row.pk, 0)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # A customer begins with a trial: with a person, a subscription and an instance.
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "language" and field is not None:
+            from unfold.widgets import UnfoldAdminSelectWidget
+
+            field.widget = UnfoldAdminSelectWidget(choices=list(words.LANGUAGES.items()))
+        return field
+
+    @admin.display(description=_("Members"))
+    def members(self, row: Any) -> SafeString:
+        return number(row.member_count)
+
+    @admin.display(description=_("Instances"))
+    def instances(self, row: Any) -> SafeString:
+        return number(row.instance_count)
+
+    @admin.display(description=_("Created"), ordering="created_at")
+    def created(self, row: Organization) -> SafeString | str:
+        return moment(row.created_at)
+
+    @admin.display(description=_("Facts"))
+    def facts(self, row: Organization) -> SafeString:
+        return format_html(
+            '<a class="bo-link" href="{}">{}</a>', list_of(Fact, f"q={row.pk}"), _("What happened to it")
+        )

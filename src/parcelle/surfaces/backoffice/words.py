@@ -1,0 +1,244 @@
+"""The words for what the domain stores as codes. An unknown code is shown as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Words = Mapping[str, str | Promise]
+
+KINDS: Words = {
+    "create": _("Creation"),
+    "suspend": _("Suspension"),
+    "resume": _("Resumption"),
+    "archive": _("Archiving"),
+    "prepare_standby": _("Preparing a standby"),
+    "discard_standby": _("Discarding a standby"),
+    "build_template": _("Building a template"),
+    "sleep": _("Falling asleep"),
+    "wake": _("Waking up"),
+    "repair": _("Repair"),
+    "restart": _("Start after a stop from outside"),
+    "rest": _("Back to rest"),
+    "clear": _("Clearing of leftovers"),
+    "remove_unknown": _("Removal of something unknown"),
+}
+
+STEPS: Words = {
+    "claim_standby": _("Take a standby from the pool"),
+    "begin": _("Begin"),
+    "reserve": _("Reserve ports"),
+    "await_template": _("Wait for the template"),
+    "create_database": _("Clone the database"),
+    "start": _("Start the application"),
+    "check_health": _("Wait until it answers"),
+    "personalise": _("Make it the customer’s"),
+    "check_sign_in": _("Prove that the customer can sign in"),
+    "publish_route": _("Publish the address"),
+    "install_packages": _("Install the packages"),
+    "install_npm": _("Install the web client’s packages"),
+    "build": _("Build the application"),
+    "create_template_database": _("Create the template’s database"),
+    "initialise": _("Initialise the application"),
+    "check_template": _("Check the template"),
+    "stop": _("Stop the application"),
+    "hold_route": _("Show the holding page"),
+    "withdraw_page": _("Withdraw the holding page"),
+    "dump": _("Keep a last copy of the data"),
+    "destroy": _("Destroy what runs"),
+    "release": _("Give back ports and address"),
+    "pull_images": _("Fetch the images"),
+    "pull_template": _("Fetch the template’s images"),
+    "copy_template": _("Copy the template’s data"),
+    "prepare_data": _("Make the data its own"),
+    "keep_template": _("Keep the template"),
+    "create_networks": _("Create the networks"),
+    "start_services": _("Start the services"),
+    "claim_name": _("Claim the stack’s name"),
+    "deploy_stack": _("Deploy the stack"),
+    "initialise_stack": _("Initialise the stack"),
+    "sleep_route": _("Show the waiting page"),
+    "drain": _("Let the last visitors finish"),
+    "restore_state": _("Bring it into the state it should be in"),
+    "look_again": _("Look at it again"),
+    "recognise": _("Make sure that it is what was shown"),
+    "undo_stack": _("Undo: destroy what was made"),
+    "undo_sleep": _("Undo: start it again"),
+    "undo_wake": _("Undo: back to sleep"),
+    "undo_reservations": _("Undo: give back ports and address"),
+}
+
+REASONS: Words = {
+    "trial_ended": _("The trial ended"),
+    "operator": _("An operator decided so"),
+    "customer": _("The customer asked for it"),
+    "retention_ended": _("The retention period ended"),
+}
+
+ERRORS: Words = {
+    "step_failed": _("A step failed"),
+    "target_unreachable": _("Target unreachable"),
+    "target_full": _("Target full"),
+    "timeout": _("Took too long"),
+    "template_failed": _("The template could not be built"),
+    "disk_full": _("Disk of the target full"),
+    "image_missing": _("Image not to be had"),
+    "port_taken": _("Port used by another program"),
+    "subnet_taken": _("Network overlaps with another one"),
+    "route_refused": _("Address refused by the proxy"),
+    "credentials_refused": _("Credentials refused by the target"),
+    "certificate_unknown": _("Certificate of the target unknown"),
+    "environment_unknown": _("Environment unknown to the target"),
+    "settings_refuse": _("Forbidden by the target’s settings"),
+    "update_rolled_back": _("Update taken back: the old version goes on"),
+    "compose_refused": _("Compose file refused"),
+    "name_in_use": _("Name in use on the target"),
+    "service_failed": _("A service does not start"),
+}
+
+# What a target answered, by the error's code: what is wrong, and what to do.
+ANSWERS: Mapping[str, tuple[str | Promise, str | Promise]] = {
+    "": (_("It cannot be worked with."), _("What it said stands below.")),
+    "target_unreachable": (
+        _("It does not answer."),
+        _("Start it, or correct its address, the network and the firewall in between."),
+    ),
+    "credentials_refused": (
+        _("It refuses the credentials."),
+        _("Enter a valid API key, or the right user name and password; the old ones may have been revoked."),
+    ),
+    "certificate_unknown": (
+        _("It shows a certificate that nobody vouches for."),
+        _(
+            "If it is self-signed on purpose, compare this fingerprint with the one on the server itself, then trust "
+            "it; or enter the authority (CA) that issued it."
+        ),
+    ),
+    "environment_unknown": (
+        _("It has no such environment."),
+        _("It may have been removed or given to others: choose one from the list."),
+    ),
+    "settings_refuse": (
+        _("Its own settings do not allow what instances need."),
+        _("Use an administrator’s key, or open the setting that is named below."),
+    ),
+    "target_full": (_("It is full."), _("Free some room, or give products another target.")),
+    "disk_full": (_("Its disk is full."), _("Free some room on the machine before anything else is created there.")),
+}
+
+PROVIDERS: Words = {
+    "docker": _("Docker"),
+    "swarm": _("Docker Swarm"),
+    "portainer": _("Portainer"),
+    "process": _("Processes of this machine"),
+    "null": _("Nothing"),
+}
+
+DOMAIN_PROBLEMS: Words = {
+    "no_record": _("Not found in the DNS"),
+    "elsewhere": _("Leads somewhere else"),
+    "no_proof": _("Proof missing"),
+    "wrong_proof": _("Wrong proof"),
+    "travelling": _("Not known everywhere yet"),
+    "dns_silent": _("The DNS does not answer"),
+    "held": _("Held by another customer"),
+    "certificate": _("Does not answer securely"),
+}
+
+FACTS: Words = {
+    "DomainAdded": _("Domain added"),
+    "DomainBroken": _("Domain broken"),
+    "DomainLive": _("Domain live"),
+    "DomainRemoved": _("Domain removed"),
+    "InstanceAsleep": _("Instance asleep"),
+    "InstanceWoken": _("Instance woken"),
+    "DriftFound": _("Drift found"),
+    "DriftGone": _("Drift gone"),
+    "InstanceRepaired": _("Instance repaired"),
+    "InstanceArchived": _("Instance archived"),
+    "InstanceCreationFailed": _("Creation of an instance failed"),
+    "InstanceReady": _("Instance live"),
+    "InstanceRequested": _("Instance requested"),
+    "InstanceResumed": _("Instance resumed"),
+    "InstanceSuspended": _("Instance suspended"),
+    "MaintenanceBegan": _("Maintenance began"),
+    "MaintenanceEnded": _("Maintenance ended"),
+    "OperationFailed": _("Operation failed"),
+    "OrganizationCreated": _("Organization created"),
+    "RetentionEnded": _("Retention period ended"),
+    "SubscriptionEnded": _("Subscription ended"),
+    "StandbyBroken": _("Standby broken"),
+    "StandbyClaimed": _("Standby claimed"),
+    "StandbyReady": _("Standby ready"),
+    "TemplateBuildFailed": _("Building a template failed"),
+    "TemplateReady": _("Template ready"),
+    "OrderFulfilled": _("Order fulfilled"),
+    "OrderLapsed": _("Order lapsed"),
+    "OrderPaid": _("Order paid"),
+    "OrderPlaced": _("Order placed"),
+    "PaymentDeclined": _("Payment declined"),
+    "PaymentOutcomeUnknown": _("Outcome of a payment unknown"),
+    "PaymentParked": _("Payment needs a human"),
+    "PaymentReceived": _("Payment received"),
+    "PaymentRefunded": _("Payment refunded"),
+    "SubscriptionStarted": _("Subscription started"),
+    "TrialEnded": _("Trial ended"),
+    "TrialReminderDue": _("Trial reminder due"),
+    "TrialStarted": _("Trial started"),
+}
+
+MESSAGES: Words = {
+    "welcome": _("Welcome"),
+    "creation_failed": _("Creation failed"),
+    "trial_reminder": _("Trial reminder"),
+    "trial_suspended": _("Trial suspended"),
+    "instance_archived": _("Instance archived"),
+    "domain_live": _("Domain live"),
+    "domain_broken": _("Domain broken"),
+    "domain_released": _("Domain released"),
+    "enquiry": _("Enquiry"),
+}
+
+ACTORS: Words = {"system": _("Parcelle"), "visitor": _("Visitor")}
+
+LANGUAGES: Words = {"fr": _("French"), "en": _("English")}
+
+JOB_STATES: Words = {
+    "todo": _("Waiting"),
+    "doing": _("Running"),
+    "succeeded": _("Succeeded"),
+    "failed": _("Failed"),
+    "cancelled": _("Called off"),
+    "aborting": _("Being stopped"),
+    "aborted": _("Stopped"),
+}
+
+JOB_EVENTS: Words = {
+    "deferred": _("Put into the queue"),
+    "started": _("Started"),
+    "deferred_for_retry": _("Put back to be tried again"),
+    "failed": _("Given up"),
+    "succeeded": _("Succeeded"),
+    "cancelled": _("Called off"),
+    "abort_requested": _("Asked to stop"),
+    "aborted": _("Stopped"),
+    "scheduled": _("Scheduled"),
+    "retried": _("Tried again"),
+}
+
+# What unfold calls the colours of a badge, by state of anything that has states.
+COLOURS = {
+    **dict.fromkeys(("live", "active", "succeeded", "ready", "sent"), "success"),
+    **dict.fromkeys(("standby", "trialing", "requested", "provisioning", "building"), "info"),
+    **dict.fromkeys(("queued", "running", "waiting", "doing", "todo"), "info"),
+    **dict.fromkeys(("suspended", "past_due", "undoing", "expired"), "warning"),
+    **dict.fromkeys(("pending", "dns_ok", "cert_issuing"), "info"),
+    **dict.fromkeys(("failed", "missing", "broken"), "danger"),
+    **dict.fromkeys(("unknown", "stopped", "half_made", "awake", "leased"), "warning"),
+}
+
+
+def word(words: Words, code: str) -> str:
+    return str(words.get(code, code))

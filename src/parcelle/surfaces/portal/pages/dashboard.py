@@ -1,0 +1,64 @@
+"""`/dashboard`: the customer's instances, what state they are in and how long the trial lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from parcelle.domain.accounts.models import User
+from parcelle.domain.billing.models import Subscription
+from parcelle.domain.billing.queries import trial_days_left
+from parcelle.domain.billing.states import TRIALING
+from parcelle.domain.provisioning.models import Instance
+from parcelle.domain.provisioning.queries import instances_of
+from parcelle.domain.provisioning.routes import supports
+from parcelle.domain.tenancy.queries import organizations_of
+
+
+@dataclass(frozen=True)
+class Space:
+    """One instance as its owner sees it."""
+
+    instance: Instance
+    subscription: Subscription | None
+    days_left: int | None
+    keep_until: datetime | None
+
+
+@login_required
+@never_cache
+@require_safe
+def dashboard(request: HttpRequest) -> HttpResponse:
+    assert isinstance(request.user, User)
+    spaces = _spaces_of(request.user, now=timezone.now())
+    context = {"spaces": spaces, "own_domains": supports("hosts")}
+    return render(request, "portal/dashboard.html", context)
+
+
+def _spaces_of(user: User, *, now: datetime) -> list[Space]:
+    organizations = organizations_of(user).values_list("pk", flat=True)
+    instances = list(instances_of(organizations).defer("secrets"))
+    paid_by = {instance.subscription_id for instance in instances if instance.subscription_id}
+    rows = Subscription.objects.filter(pk__in=paid_by).select_related("plan__product")
+    subscriptions: dict[UUID | None, Subscription] = {row.pk: row for row in rows}
+    return [_space(instance, subscriptions.get(instance.subscription_id), now=now) for instance in instances]
+
+
+def _space(instance: Instance, subscription: Subscription | None, *, now: datetime) -> Space:
+    suspended_at = subscription.suspended_at if subscription else None
+    return Space(
+        instance=instance,
+        subscription=subscription,
+        days_left=trial_days_left(subscription, now) if subscription and subscription.state == TRIALING else None,
+        keep_until=(
+            suspended_at + timedelta(days=subscription.plan.retention_days) if subscription and suspended_at else None
+        ),
+    )

@@ -1,0 +1,79 @@
+"""`/mailbox`: every mail the embedded system sent, readable on the spot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_safe
+
+from parcelle.domain.notifications.models import MailboxMail
+
+_PER_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A stored mail, taken apart."""
+
+    id: int
+    at: datetime
+    sender: str
+    to: str
+    subject: str
+    text: str
+    html: str
+
+
+@never_cache
+@require_safe
+def mailbox(request: HttpRequest) -> HttpResponse:
+    mails = Paginator(MailboxMail.objects.defer("raw"), _PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "portal/mailbox.html", {"mails": mails})
+
+
+@never_cache
+@require_safe
+def mail(request: HttpRequest, mail_id: int) -> HttpResponse:
+    letter = _open(get_object_or_404(MailboxMail, pk=mail_id))
+    return render(request, "portal/mailbox_mail.html", {"letter": letter})
+
+
+@never_cache
+@xframe_options_sameorigin
+@require_safe
+def mail_html(_request: HttpRequest, mail_id: int) -> HttpResponse:
+    """The HTML part alone, for the frame of the mail's page: no script runs and nothing is loaded."""
+    letter = _open(get_object_or_404(MailboxMail, pk=mail_id))
+    html = letter.html.replace("<head>", '<head><base target="_blank">', 1)
+    response = HttpResponse(html)
+    response["Content-Security-Policy"] = (
+        "sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox; "
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    )
+    return response
+
+
+def _open(row: MailboxMail) -> Letter:
+    message = message_from_bytes(row.raw, policy=policy.default)
+    return Letter(
+        id=row.pk,
+        at=row.at,
+        sender=row.sender,
+        to=row.to,
+        subject=row.subject,
+        text=_body(message, "plain"),
+        html=_body(message, "html"),
+    )
+
+
+def _body(message: EmailMessage, kind: str) -> str:
+    part = message.get_body(preferencelist=(kind,))
+    return str(part.get_content()) if part is not None else ""

@@ -1,0 +1,161 @@
+"""`/orders/<id>`: choose how to pay, wait for it, and what became of it.
+
+The page, its live stream and its polling fallback render the same fragment from the same stored state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from parcelle.domain.billing import order_states, payment_states, payments
+from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
+from parcelle.domain.billing.gateways.base import Redirect
+from parcelle.domain.billing.models import Order, Payment
+from parcelle.journeys import checkout
+from parcelle.surfaces.portal import live, phones, watching
+from parcelle.surfaces.portal.methods import WORDS, Words, methods_for
+from parcelle.surfaces.portal.ordering import admit, admit_by_token, decline_sentence
+from parcelle.surfaces.portal.summary import Summary
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An order as its page shows it: what is open, what is known, where to go on."""
+
+    order: Order
+    payment: Payment | None
+
+    @property
+    def step(self) -> str:
+        """pay, wait, done, lapsed or look: what the page is about."""
+        if self.order.state in {order_states.PAID, order_states.FULFILLED}:
+            return "done"
+        if self.payment is not None and self.payment.state in payment_states.BLOCKING:
+            return "wait"
+        return "lapsed" if self.order.state == order_states.EXPIRED else "pay"
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will happen by itself."""
+        return self.order.state == order_states.FULFILLED or self.step in {"pay", "lapsed"}
+
+    @property
+    def words(self) -> Words | None:
+        return WORDS.get(self.payment.gateway) if self.payment else None
+
+    @property
+    def next_url(self) -> str:
+        """Where the customer's attempt goes on, for who came back without finishing it."""
+        return str(self.payment.memo.get("url", "")) if self.payment else ""
+
+    @property
+    def refused(self) -> str:
+        """Why the last attempt did not work, in a sentence."""
+        declined = {payment_states.DECLINED, payment_states.EXPIRED}
+        if self.step != "pay" or self.payment is None or self.payment.state not in declined:
+            return ""
+        return decline_sentence(self.payment.reason or "expired")
+
+    @property
+    def announcement(self) -> str:
+        if self.step == "done":
+            return _("Your payment has arrived.")
+        if self.step == "wait":
+            return _("We are waiting for your payment.")
+        return self.refused
+
+
+@never_cache
+@require_safe
+def order(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    return _page(request, _standing(admit(request, order_id)))
+
+
+def _page(request: HttpRequest, standing: Standing, *, alert: str = "", status: int = 200) -> HttpResponse:
+    if standing.order.state == order_states.FULFILLED and standing.order.instance_id:
+        watching.remember(request, standing.order.instance_id)
+        return redirect("deployment", instance_id=standing.order.instance_id)
+    context: dict[str, Any] = {
+        "standing": standing,
+        "summary": Summary.of_order(standing.order),
+        "methods": methods_for(standing.order) if standing.step == "pay" else [],
+        "alert": alert,
+        "chosen": request.POST.get("gateway", ""),
+        "phone": request.POST.get("phone", standing.order.buyer.get("phone", "")),
+    }
+    return render(request, "portal/order.html", context, status=status)
+
+
+@never_cache
+@require_POST
+def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    known = admit(request, order_id)
+    method = next((way for way in methods_for(known) if way.name == request.POST.get("gateway")), None)
+    if method is None:
+        return _page(request, _standing(known), alert=_("Please choose how you want to pay."), status=422)
+    details = {name: request.POST.get(name, "").strip()[:60] for name in method.asks}
+    if "phone" in method.asks:
+        details["phone"] = phones.international(details["phone"], known.buyer.get("country", ""))
+        if not details["phone"]:
+            sentence = _(
+                "This telephone number is not complete. With its country code it always works: +237 6 71 23 45 67."
+            )
+            return _page(request, _standing(known), alert=sentence, status=422)
+    try:
+        _payment, outcome = checkout.pay(order_id, gateway=method.name, details=details, now=timezone.now())
+    except (OrderClosed, PaymentOpen):
+        # A second click, or another window: the page shows how it stands.
+        return redirect("order", order_id=order_id)
+    except GatewayUnusable:
+        sentence = _("This way to pay is not available any more. Please choose another one.")
+        return _page(request, _standing(known), alert=sentence, status=409)
+    if isinstance(outcome, Redirect):
+        return redirect(outcome.url)
+    return redirect("order", order_id=order_id)
+
+
+@never_cache
+@require_safe
+def returned(request: HttpRequest, order_id: UUID, payment_id: UUID) -> HttpResponse:
+    """The browser comes back from the payment service, which proves nothing: the service itself is asked."""
+    known = admit(request, order_id)
+    if known.payments.filter(pk=payment_id).exists():
+        payments.look(payment_id, now=timezone.now())
+    return redirect("order", order_id=order_id)
+
+
+@never_cache
+@require_safe
+def resume(request: HttpRequest, token: str) -> HttpResponse:
+    """The link in the mail to who did not finish."""
+    return redirect("order", order_id=admit_by_token(request, token))
+
+
+@never_cache
+@require_safe
+def fragment(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    return render(request, "portal/parts/order.html", {"standing": _standing(admit(request, order_id))})
+
+
+async def events(request: HttpRequest, order_id: UUID) -> HttpResponseBase:
+    known = await live.in_thread(admit)(request, order_id)
+
+    def look() -> tuple[str, bool]:
+        standing = _standing(Order.objects.select_related("plan__product", "price", "coupon").get(pk=known.pk))
+        return render_to_string("portal/parts/order.html", {"standing": standing}, request), standing.finished
+
+    return live.stream(look, topic=f"order:{known.pk}")
+
+
+def _standing(known: Order) -> Standing:
+    return Standing(order=known, payment=known.payments.order_by("-created_at").first())

@@ -1,0 +1,139 @@
+"""`/register`: who buys, with what it comes to beside it. Sending it makes the order; paying is the next page."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from parcelle.domain.accounts.models import User
+from parcelle.domain.billing import orders, vat_numbers
+from parcelle.domain.billing.errors import CouponRefused, NotOnSale
+from parcelle.domain.billing.orders import Buyer
+from parcelle.domain.billing.taxes import EU
+from parcelle.domain.catalog.models import Price
+from parcelle.journeys import checkout
+from parcelle.surfaces.portal import visitor
+from parcelle.surfaces.portal.ordering import coupon_sentence, remember
+from parcelle.surfaces.portal.register_form import RegisterForm
+from parcelle.surfaces.portal.summary import Summary
+
+_PER_HOUR = 30
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def register(request: HttpRequest) -> HttpResponse:
+    price = _price(request)
+    if price is None:
+        return redirect("pricing")
+    user = request.user if isinstance(request.user, User) else None
+    if request.method != "POST":
+        first = {"submission": uuid.uuid4(), "coupon": request.GET.get("coupon", "")[:40]}
+        return _page(request, RegisterForm(user=user, country=_country(request), initial=first), price)
+    form = RegisterForm(visitor.posted(request), user=user, country=_country(request))
+    # Without JavaScript a button asks for the sum anew, and nothing is ordered.
+    if "preview" in request.POST:
+        form.errors.clear()
+        return _page(request, form, price)
+    if not form.is_valid():
+        return _page(request, form, price, alerts=[_("Please check the marked fields.")], status=422)
+    key = f"register:{visitor.address(request)}"
+    if wait := visitor.wait_before([(key, _PER_HOUR)], window=timedelta(hours=1), now=timezone.now()):
+        sentence = _("Too many requests from your address. Please try again in %(minutes)s min.")
+        response = _page(request, form, price, alerts=[sentence % {"minutes": -(-wait // 60)}], status=429)
+        response["Retry-After"] = str(wait)
+        return response
+    return _place(request, form, price, user)
+
+
+def _place(request: HttpRequest, form: RegisterForm, price: Price, user: User | None) -> HttpResponse:
+    number = form.cleaned_data["vat_number"]
+    try:
+        order = checkout.place(
+            request_id=form.cleaned_data["submission"],
+            price_id=price.pk,
+            coupon_code=form.cleaned_data["coupon"],
+            buyer=form.buyer(vat_number_valid=vat_numbers.is_registered(number) if number else None),
+            language=(get_language() or settings.LANGUAGE_CODE)[:2],
+            user=user,
+            now=timezone.now(),
+        )
+    except CouponRefused as refused:
+        form.add_error("coupon", coupon_sentence(refused.code))
+        return _page(request, form, price, alerts=[_("Please check the marked fields.")], status=422)
+    except NotOnSale:
+        return redirect("pricing")
+    remember(request, order.pk)
+    return redirect("order", order_id=order.pk)
+
+
+@never_cache
+@require_safe
+def summary(request: HttpRequest) -> HttpResponse:
+    """What it comes to with what is typed so far; the page asks for it at every change."""
+    price = _price(request)
+    if price is None:
+        raise Http404
+    return render(request, "portal/parts/summary.html", {"summary": _summary(request.GET, price)})
+
+
+def _page(
+    request: HttpRequest, form: RegisterForm, price: Price, *, alerts: list[str] | None = None, status: int = 200
+) -> HttpResponse:
+    said = (
+        form.data
+        if form.is_bound
+        else {name: form.get_initial_for_field(form.fields[name], name) for name in form.fields}
+    )
+    context = {
+        "form": form,
+        "price": price,
+        "alerts": alerts or [],
+        "summary": _summary(said, price),
+        "eu": sorted(EU),
+        "other": _other_interval(price),
+    }
+    return render(request, "portal/register.html", context, status=status)
+
+
+def _summary(said: Any, price: Price) -> Summary:
+    buyer = Buyer(
+        first_name="",
+        last_name="",
+        company=str(said.get("company") or ""),
+        email=str(said.get("email") or ""),
+        country=str(said.get("country") or "FR")[:2].upper(),
+    )
+    code, refused = str(said.get("coupon") or "").strip()[:40], ""
+    try:
+        sum_ = orders.preview(price, coupon_code=code, buyer=buyer, now=timezone.now())
+    except CouponRefused as refusal:
+        refused = coupon_sentence(refusal.code)
+        sum_ = orders.preview(price, coupon_code="", buyer=buyer, now=timezone.now())
+    return Summary.of_price(price, sum_, coupon="" if refused else code, refused=refused)
+
+
+def _price(request: HttpRequest) -> Price | None:
+    try:
+        return orders.price_on_sale(uuid.UUID(request.POST.get("price") or request.GET.get("price", "")))
+    except (ValueError, NotOnSale):
+        return None
+
+
+def _other_interval(price: Price) -> Price | None:
+    rows = Price.objects.filter(plan=price.plan, currency=price.currency, retired_at=None)
+    return rows.exclude(interval=price.interval).first()
+
+
+def _country(request: HttpRequest) -> str:
+    return next(iter(visitor.territories(request)), "FR")

@@ -1,0 +1,129 @@
+"""The fields of an order and how they are checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from babel import Locale
+from django import forms
+from django.utils.translation import get_language, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+from parcelle.domain.accounts.models import User, normalise_email
+from parcelle.domain.billing import vat_numbers
+from parcelle.domain.billing.orders import Buyer
+from parcelle.domain.billing.taxes import EU
+from parcelle.surfaces.portal import phones
+
+# Where most customers are; the rest of the world follows by name.
+_FIRST = ("FR", "BE", "CH", "LU", "CM", "CI", "SN", "BJ", "TG", "BF", "ML", "GA", "CG", "CD", "MA", "TN", "DZ")
+
+
+def countries(language: str) -> list[tuple[str, str]]:
+    """(ISO 3166 alpha-2, name in `language`), ours first."""
+    names = Locale.parse(language).territories
+    known = {code: str(name) for code, name in names.items() if len(code) == 2 and code not in {"EU", "EZ", "UN", "ZZ"}}
+    rest = sorted((code for code in known if code not in _FIRST), key=lambda code: known[code])
+    return [(code, known[code]) for code in (*_FIRST, *rest)]
+
+
+def _text(label: Any, length: int, autocomplete: str, *, required: bool = True, **attrs: str) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        max_length=length,
+        required=required,
+        widget=forms.TextInput(attrs={"autocomplete": autocomplete, **attrs}),
+        error_messages={"required": _("Please fill in this field.")},
+    )
+
+
+class RegisterForm(forms.Form):
+    last_name = _text(_("Last name"), 150, "family-name")
+    first_name = _text(_("First name"), 150, "given-name")
+    company = _text(_("Company"), 200, "organization", required=False)
+    email = forms.EmailField(
+        label=_("E-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email", "spellcheck": "false"}),
+        error_messages={
+            "required": _("Please fill in this field."),
+            "invalid": _("This e-mail address is not complete, for example name@company.com."),
+        },
+    )
+    phone = forms.CharField(
+        label=_("Telephone"),
+        max_length=40,
+        widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel", "inputmode": "tel"}),
+        error_messages={"required": _("Please fill in this field.")},
+    )
+    country = forms.ChoiceField(label=_("Country"), widget=forms.Select(attrs={"autocomplete": "country"}))
+    address = _text(_("Address"), 200, "street-address")
+    postcode = _text(_("Postcode"), 20, "postal-code", required=False)
+    city = _text(_("Town"), 100, "address-level2")
+    vat_number = _text(pgettext_lazy("label", "VAT number"), 20, "off", required=False, spellcheck="false")
+    siren = _text(_("SIREN"), 20, "off", required=False, inputmode="numeric")
+    coupon = _text(_("Promo code"), 40, "off", required=False, spellcheck="false", autocapitalize="characters")
+    terms = forms.BooleanField(error_messages={"required": _("Please accept the terms and conditions")})
+    submission = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, user: User | None, country: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["country"]
+        assert isinstance(choice, forms.ChoiceField)
+        choice.choices = countries((get_language() or "fr")[:2])
+        choice.initial = country
+        if user is not None:
+            for name in ("first_name", "last_name", "phone"):
+                self.fields[name].initial = getattr(user, name)
+            self.fields["email"].initial = user.email
+            self.fields["email"].disabled = True
+            membership = user.memberships.select_related("organization").order_by("created_at").first()
+            self.fields["company"].initial = membership.organization.name if membership else ""
+
+    def clean_email(self) -> str:
+        return normalise_email(self.cleaned_data["email"])
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        country = said.get("country", "")
+        if country != "FR":
+            said["siren"] = ""
+        if country not in EU:
+            said["vat_number"] = ""
+        self._phone(said, country)
+        if said.get("vat_number"):
+            try:
+                said["vat_number"] = vat_numbers.tidy(said["vat_number"], country)
+            except vat_numbers.NotWellFormed:
+                self.add_error(
+                    "vat_number", _("This VAT number does not fit the country. Check it, or leave it empty.")
+                )
+        if said.get("siren"):
+            try:
+                said["siren"] = vat_numbers.tidy_siren(said["siren"])
+            except vat_numbers.NotWellFormed:
+                self.add_error(
+                    "siren", _("A SIREN has nine digits, and one of these is wrong. Check it, or leave it empty.")
+                )
+        return said
+
+    def _phone(self, said: dict[str, Any], country: str) -> None:
+        if not said.get("phone"):
+            return
+        said["phone"] = phones.international(said["phone"], country)
+        if not said["phone"]:
+            self.add_error(
+                "phone",
+                _("This telephone number is not complete. With its country code it always works: +33 6 12 34 56 78."),
+            )
+
+    def buyer(self, *, vat_number_valid: bool | None) -> Buyer:
+        """Who buys, once the form is valid."""
+        said = self.cleaned_data
+        names = ("first_name", "last_name", "company", "email", "phone", "country", "address", "postcode", "city")
+        return Buyer(
+            **{name: said[name] for name in names},
+            vat_number=said["vat_number"],
+            vat_number_valid=vat_number_valid,
+            siren=said["siren"],
+        )

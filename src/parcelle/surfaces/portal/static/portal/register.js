@@ -1,0 +1,54 @@
+// The order form: the sum beside it follows what is typed; nothing is sent twice.
+const form = document.querySelector("form[data-register]");
+const place = document.getElementById("summary");
+const said = document.getElementById("id_coupon_said");
+const coupon = form.elements.coupon;
+const remove = form.querySelector("[data-remove-coupon]");
+const apply = form.querySelector("[data-preview]");
+const eu = form.dataset.eu.split(" ");
+
+const fits = () => {
+  const country = form.elements.country.value;
+  form.querySelectorAll("[data-for]").forEach((box) => {
+    box.hidden = box.dataset.for === "EU" ? !eu.includes(country) : box.dataset.for !== country;
+  });
+};
+
+let asked = 0;
+const refresh = async () => {
+  const number = ++asked;
+  const values = new URLSearchParams();
+  for (const name of ["price", "country", "company", "email", "coupon"]) values.set(name, form.elements[name].value);
+  const answer = await fetch(`${form.dataset.register}?${values}`, { cache: "no-store" });
+  if (!answer.ok || number !== asked) return;
+  place.innerHTML = await answer.text();
+  const refused = place.querySelector("[data-refused]");
+  const taken = place.querySelector("[data-coupon]");
+  coupon.classList.toggle("is-invalid", !!refused);
+  remove.hidden = !coupon.value;
+  apply.hidden = !!taken;
+  said.textContent = refused ? refused.dataset.refused : "";
+  said.className = refused ? "invalid-feedback d-block" : "";
+  if (refused) refused.remove();
+};
+const quietly = () => refresh().catch(() => { /* the sum is asked for again at the next change */ });
+
+let waiting;
+const soon = () => { clearTimeout(waiting); waiting = setTimeout(quietly, 300); };
+form.elements.country.addEventListener("change", () => { fits(); quietly(); });
+form.elements.company.addEventListener("change", soon);
+form.elements.email.addEventListener("change", soon);
+coupon.addEventListener("input", soon);
+apply.addEventListener("click", (event) => { event.preventDefault(); quietly(); });
+remove.addEventListener("click", () => { coupon.value = ""; coupon.focus(); quietly(); });
+form.addEventListener("submit", (event) => {
+  if (form.dataset.sent) { event.preventDefault(); return; }
+  form.dataset.sent = "1";
+  form.querySelector("button.btn-primary").classList.add("btn-loading");
+});
+window.addEventListener("pageshow", () => {
+  delete form.dataset.sent;
+  form.querySelector("button.btn-primary").classList.remove("btn-loading");
+});
+fits();
+quietly();

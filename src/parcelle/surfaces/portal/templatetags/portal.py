@@ -1,0 +1,91 @@
+"""What the portal's templates need beside Django's own tags."""
+
+from __future__ import annotations
+
+from email.utils import parseaddr
+from typing import Any
+
+from babel import Locale
+from babel.numbers import format_currency, format_decimal
+from django import forms, template
+from django.conf import settings
+from django.forms.boundfield import BoundField
+from django.utils import formats
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from parcelle.core.money import Money, decimals
+
+register = template.Library()
+
+
+@register.simple_tag
+def mailbox_page() -> bool:
+    return bool(settings.MAILBOX_PAGE)
+
+
+@register.simple_tag
+def contact() -> str:
+    """Where "write to us" leads: the address our mails come from, which is also where answers arrive."""
+    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
+
+
+@register.filter
+def money(amount: Money | None) -> str:
+    """`1 234,50 €` as the reader writes it."""
+    return amount.format(get_language() or "fr") if amount is not None else ""
+
+
+@register.filter
+def price(amount: Money | None) -> str:
+    """As `money`, but `49 €` for a whole amount."""
+    if amount is None or amount.minor % 10 ** decimals(amount.currency):
+        return money(amount)
+    language = get_language() or "fr"
+    pattern = Locale.parse(language).currency_formats["standard"].pattern.replace("0.00", "0")
+    return str(format_currency(amount.amount, amount.currency, pattern, locale=language, currency_digits=False))
+
+
+@register.filter
+def number(value: int) -> str:
+    """`1 500` as the reader writes it."""
+    return str(format_decimal(value, locale=get_language() or "fr"))
+
+
+@register.filter
+def in_language(thing: object, field: str) -> str:
+    """`thing.name_fr` or `thing.name_en`; the other language where one is empty."""
+    first, second = ("fr", "en") if get_language() == "fr" else ("en", "fr")
+    return str(getattr(thing, f"{field}_{first}") or getattr(thing, f"{field}_{second}"))
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """`0.3 s`, `12 s`, `1 min 05 s`, with the reader's decimal mark and no-break spaces."""
+    if seconds is None:
+        return ""
+    if seconds < 9.95:
+        return _("%(number)s s") % {"number": formats.number_format(max(seconds, 0.0), 1)}
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return _("%(number)s s") % {"number": rest}
+    return _("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": f"{rest:02d}"}
+
+
+@register.inclusion_tag("portal/parts/field.html")
+def field(bound: BoundField, label: str = "", help_text: str = "") -> dict[str, Any]:
+    """A form field with its label, help and errors, in the portal's look, whatever form it comes from."""
+    widget = bound.field.widget
+    checkbox = isinstance(widget, forms.CheckboxInput)
+    css = "form-check-input" if checkbox else "form-control"
+    # allauth puts the label into the box; a label that vanishes while typing helps nobody.
+    widget.attrs.pop("placeholder", None)
+    attrs: dict[str, str | bool] = {"class": f"{css} is-invalid" if bound.errors else css}
+    return {
+        "field": bound,
+        "control": bound.as_widget(attrs=attrs),
+        "checkbox": checkbox,
+        "label": label or bound.label,
+        "help_text": help_text or bound.help_text,
+        "password": isinstance(widget, forms.PasswordInput),
+    }

@@ -1,0 +1,45 @@
+"""Who may watch a deployment: members of its organization, and the browser that asked for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.http import Http404, HttpRequest
+
+from parcelle.domain.provisioning.models import Instance
+from parcelle.domain.tenancy.queries import is_member
+
+_SESSION_KEY = "watched_instances"
+_REMEMBERED = 20
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Somebody who may see the progress; only a member may see the credentials."""
+
+    instance: Instance
+    member: bool
+
+
+def remember(request: HttpRequest, instance_id: UUID) -> None:
+    """Lets this browser watch the instance without being signed in."""
+    known = [text for text in request.session.get(_SESSION_KEY, []) if text != str(instance_id)]
+    request.session[_SESSION_KEY] = [*known, str(instance_id)][-_REMEMBERED:]
+
+
+def admit(request: HttpRequest, instance_id: UUID) -> Watcher:
+    """Raises Http404 for strangers: for them the instance does not exist."""
+    instance = (
+        Instance.objects.select_related("product")
+        .defer("secrets")
+        .filter(pk=instance_id, organization__isnull=False)
+        .first()
+    )
+    if instance is None:
+        raise Http404
+    if is_member(request.user, instance.organization_id):
+        return Watcher(instance=instance, member=True)
+    if str(instance_id) in request.session.get(_SESSION_KEY, []):
+        return Watcher(instance=instance, member=False)
+    raise Http404

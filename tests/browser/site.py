@@ -1,0 +1,63 @@
+"""A whole installation for the browser: what `parcelle up` starts, with the demo product."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.installation import Installation
+
+START_SECONDS = 120
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """Its address. `PARCELLE_TEST_SITE` names one that runs already, which saves building its template again."""
+    if known := os.environ.get("PARCELLE_TEST_SITE"):
+        yield known.rstrip("/")
+        return
+    with tempfile.TemporaryDirectory(prefix="parcelle-browser-", ignore_cleanup_errors=True) as folder:
+        installation = Installation(
+            Path(folder) / "home",
+            PARCELLE_DEMO="1",
+            # Far from the ports of an installation that somebody uses on this machine.
+            PARCELLE_FIRST_APPLICATION_PORT="28080",
+            PARCELLE_TRIALS_PER_HOUR="1000",
+        )
+        log = Path(folder) / "up.log"
+        try:
+            # Its output goes to a file: a pipe that nobody reads would stop it after a few minutes.
+            with log.open("wb") as output:
+                installation.process = subprocess.Popen(
+                    [sys.executable, "-m", "parcelle.config.program", "up"],
+                    env=installation.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    text=True,
+                    start_new_session=True,
+                )
+            address = f"http://localhost:{installation.port}"
+            _wait_until_it_answers(address, installation.process, log)
+            yield address
+        finally:
+            installation.remove()
+
+
+def _wait_until_it_answers(address: str, process: subprocess.Popen[str], log: Path) -> None:
+    give_up = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/healthz", timeout=2):
+                return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise AssertionError(f"parcelle up does not answer:\n{log.read_text(errors='replace')}") from None
+            time.sleep(0.2)

@@ -1,0 +1,45 @@
+"""Which of the places where a setting can be wins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parcelle.config import environment
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("PARCELLE_HOME", str(tmp_path))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("PARCELLE_PORT", raising=False)
+    (tmp_path / "embedded.json").write_text(json.dumps({"PARCELLE_PORT": "8123"}))
+    environment.forget()
+    yield
+    environment.forget()
+
+
+def test_the_process_comes_before_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment.number("PARCELLE_PORT", 8000) == 8123
+    monkeypatch.setenv("PARCELLE_PORT", "8999")
+    assert environment.number("PARCELLE_PORT", 8000) == 8999
+
+
+def test_the_home_is_not_asked_when_the_database_comes_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/parcelle")
+    assert environment.number("PARCELLE_PORT", 8000) == 8000
+
+
+def test_without_a_home_the_default_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARCELLE_HOME", str(tmp_path / "none"))
+    environment.forget()
+    assert environment.read("PARCELLE_PORT", "8000") == "8000"
+
+
+def test_a_number_that_is_none_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARCELLE_PORT", "many")
+    with pytest.raises(SystemExit, match="PARCELLE_PORT must be a whole number, not 'many'"):
+        environment.number("PARCELLE_PORT", 8000)

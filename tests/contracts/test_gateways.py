@@ -1,0 +1,194 @@
+"""What every gateway promises (`gateways/base.py`), held to by each one in the registry.
+
+A new gateway adds a counter below: how it is opened, and how the tests stand in for the customer and the service.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+
+from parcelle.core.money import Money
+from parcelle.domain.billing.gateways import GATEWAYS, fake
+from parcelle.domain.billing.gateways.base import (
+    DECLINE_CODES,
+    Charge,
+    Declined,
+    Forged,
+    Gateway,
+    Instructions,
+    Outcome,
+    Paid,
+    Payer,
+    Pending,
+    Redirect,
+    RefundRequest,
+)
+from parcelle.domain.billing.models import FakeCharge
+
+pytestmark = [pytest.mark.django_db]
+
+
+@dataclass
+class Counter:
+    """A gateway, and hands on the other side of it."""
+
+    gateway: Gateway
+    amount: Money
+    approve: Callable[[Charge], None]
+    decline: Callable[[Charge], None]
+    # How many charges the service itself knows of.
+    charges: Callable[[], int]
+    # A message of the service about the charge, or None where it sends none.
+    message: Callable[[Charge], tuple[Mapping[str, str], bytes]] | None
+    country: str = "FR"
+    details: Mapping[str, str] | None = None
+    # A currency that it cannot take; None where it takes all.
+    foreign: str | None = None
+
+
+def _fake(_request: pytest.FixtureRequest) -> Counter:
+    secret = "s" * 32
+
+    def made(charge: Charge) -> FakeCharge:
+        return FakeCharge.objects.get(key=charge.key)
+
+    def message(charge: Charge) -> tuple[Mapping[str, str], bytes]:
+        body = fake.message(made(charge))
+        return {fake.SIGNATURE: fake.sign(secret, body)}, body
+
+    return Counter(
+        gateway=GATEWAYS["fake"]({"secret": secret}, False),
+        amount=Money(5880, "EUR"),
+        approve=lambda charge: void(fake.decide(made(charge).pk, FakeCharge.APPROVED)),
+        decline=lambda charge: void(fake.decide(made(charge).pk, FakeCharge.DECLINED, code="not_enough_funds")),
+        charges=FakeCharge.objects.count,
+        message=message,
+    )
+
+
+def void(_result: object) -> None:
+    """For what is done, not told."""
+
+
+COUNTERS: dict[str, Callable[[pytest.FixtureRequest], Counter]] = {"fake": _fake}
+
+
+def test_every_gateway_is_held_to_this_contract() -> None:
+    assert set(COUNTERS) == set(GATEWAYS)
+
+
+@pytest.fixture(params=sorted(COUNTERS))
+def counter(request: pytest.FixtureRequest, db: None) -> Counter:
+    return COUNTERS[request.param](request)
+
+
+@pytest.fixture
+def charge(counter: Counter) -> Charge:
+    number = f"PAR2026{uuid.uuid4().int % 10**6:06d}"
+    return Charge(
+        payment_id=uuid.uuid4(),
+        number=number,
+        order_number="CMD-2026-000001",
+        key=uuid.uuid4(),
+        amount=counter.amount,
+        description="Tryton Bronze CMD-2026-000001",
+        payer=Payer(name="L’Atelier d’Awa", email="awa@example.com", phone="+237671234567", country=counter.country),
+        return_url="http://localhost:8000/orders/1/return/2",
+        cancel_url="http://localhost:8000/orders/1?cancelled=1",
+        webhook_url="http://localhost:8000/webhooks/x",
+        details=counter.details or {},
+    )
+
+
+def known(charge: Charge, outcome: Outcome) -> Charge:
+    """The charge as we would send it next time."""
+    return replace(charge, provider_id=outcome.provider_id or charge.provider_id, memo={**charge.memo, **outcome.memo})
+
+
+@pytest.fixture
+def started(counter: Counter, charge: Charge) -> Charge:
+    outcome = counter.gateway.start(charge)
+    assert isinstance(outcome, Redirect | Instructions | Pending)
+    return known(charge, outcome)
+
+
+@pytest.fixture
+def paid(counter: Counter, started: Charge) -> Charge:
+    counter.approve(started)
+    outcome = counter.gateway.fetch(started)
+    assert isinstance(outcome, Paid)
+    assert outcome.received == counter.amount
+    assert outcome.fee is None or outcome.fee.minor >= 0
+    return known(started, outcome)
+
+
+def test_settings_that_are_right_have_no_problems(counter: Counter) -> None:
+    assert counter.gateway.problems() == []
+
+
+def test_settings_have_names_of_their_own(counter: Counter) -> None:
+    names = [setting.name for setting in counter.gateway.settings]
+    assert len(set(names)) == len(names)
+
+
+def test_it_says_what_it_cannot_take(counter: Counter) -> None:
+    assert counter.gateway.accepts(counter.amount, counter.country)
+    if counter.foreign:
+        assert not counter.gateway.accepts(Money(1000, counter.foreign), counter.country)
+
+
+def test_p10_starting_twice_is_one_charge(counter: Counter, charge: Charge) -> None:
+    outcomes = [counter.gateway.start(charge) for _time in range(2)]
+    assert outcomes[0] == outcomes[1]
+    assert counter.charges() == 1
+
+
+def test_before_the_customer_does_anything_it_is_pending(counter: Counter, started: Charge) -> None:
+    assert isinstance(counter.gateway.fetch(started), Pending | Redirect | Instructions)
+
+
+def test_an_approved_charge_is_paid_however_often_one_asks(counter: Counter, paid: Charge) -> None:
+    again = counter.gateway.fetch(paid)
+    assert isinstance(again, Paid)
+    assert again.received == counter.amount
+
+
+def test_a_declined_charge_says_why_in_a_known_word(counter: Counter, started: Charge) -> None:
+    counter.decline(started)
+    outcome = counter.gateway.fetch(started)
+    assert isinstance(outcome, Declined)
+    assert outcome.code in DECLINE_CODES
+
+
+def test_its_messages_lead_to_the_charge_and_cannot_be_forged(counter: Counter, started: Charge) -> None:
+    if counter.message is None:
+        pytest.skip("this service sends no messages")
+    counter.approve(started)
+    headers, body = counter.message(started)
+    event = counter.gateway.parse_webhook(headers, body)
+    assert event.subject in {str(started.payment_id), started.provider_id}
+    assert event == counter.gateway.parse_webhook(headers, body)
+    for forged in (({}, body), (headers, body + b" "), (headers, b"")):
+        with pytest.raises(Forged):
+            counter.gateway.parse_webhook(*forged)
+
+
+def refund(minor: int, currency: str, key: uuid.UUID | None = None) -> RefundRequest:
+    return RefundRequest(key=key or uuid.uuid4(), amount=Money(minor, currency), reason="goodwill")
+
+
+def test_p06_refunds_never_exceed_the_charge(counter: Counter, paid: Charge) -> None:
+    if not counter.gateway.abilities.refunds:
+        pytest.skip("money is given back by hand")
+    whole = counter.amount.minor
+    part = refund(whole // 2, counter.amount.currency)
+    first = counter.gateway.refund(paid, part)
+    assert first.state in {"done", "pending"}
+    assert counter.gateway.refund(paid, part) == first
+    assert counter.gateway.refund(paid, refund(whole, counter.amount.currency)).state == "failed"
+    rest = counter.gateway.refund(paid, refund(whole - whole // 2, counter.amount.currency))
+    assert rest.state in {"done", "pending"}

@@ -1,0 +1,76 @@
+"""Many customers want the last coupon, and one order is paid from several sides at once; with controls."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from parcelle.core.models import Fact
+from parcelle.core.money import Money
+from parcelle.domain.billing import coupons, payments
+from parcelle.domain.billing.errors import CouponRefused, PaymentOpen
+from parcelle.domain.billing.gateways.base import Paid
+from parcelle.domain.billing.models import CouponUse, Order, Payment
+from parcelle.domain.catalog.models import Coupon
+from tests.domain.billing.selling import AWA, LATER, attempt, open_shop, order
+from tests.people import NOW
+from tests.together import Outcome, at_once, meeting
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_blueprints")]
+FULL = Paid(received=Money(5880, "EUR"))
+
+
+def fifty_want_it(uses: int) -> Outcome[Order]:
+    price = open_shop()
+    coupon = Coupon.objects.create(code="LAST", percent=10, most_uses=uses)
+    buyers = [replace(AWA, email=f"awa{number}@example.com") for number in range(50)]
+    return at_once([partial(order, price, buyer=buyer, coupon=coupon) for buyer in buyers])
+
+
+def test_the_last_use_of_a_coupon_by_fifty_customers() -> None:
+    outcome = fifty_want_it(1)
+    assert len(outcome.results) == CouponUse.objects.count() == Order.objects.count() == 1
+    assert {type(error) for error in outcome.errors} == {CouponRefused}
+
+
+def test_control_without_the_lock_on_the_coupon_it_is_used_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coupons, "lock", lambda pk: Coupon.objects.get(pk=pk))
+    is_left, asked_before = coupons._is_left, threading.local()
+    last_look = meeting(is_left)
+
+    def look(coupon: Coupon, *, email: str) -> None:
+        """Everybody asks twice: when the form is checked, and where the lock would have been."""
+        again = hasattr(asked_before, "once")
+        asked_before.once = True
+        (last_look if again else is_left)(coupon, email=email)
+
+    monkeypatch.setattr(coupons, "_is_left", look)
+    fifty_want_it(1)
+    assert CouponUse.objects.count() > 1
+
+
+def test_p09_twenty_clicks_on_pay_make_one_attempt() -> None:
+    placed = order(open_shop())
+    outcome = at_once([partial(payments.begin, placed.pk, gateway="fake", details={}, now=NOW)] * 20)
+    assert len(outcome.results) == Payment.objects.count() == 1
+    assert {type(error) for error in outcome.errors} == {PaymentOpen}
+
+
+def test_p07_browser_webhook_and_sweeper_at_once_count_once() -> None:
+    payment = attempt(order(open_shop()))
+    at_once([partial(payments.record, payment.pk, FULL, now=LATER)] * 20).all()
+    assert Fact.objects.filter(name="OrderPaid").count() == 1
+    assert Fact.objects.filter(name="PaymentReceived").count() == 1
+
+
+def test_two_attempts_that_succeed_at_once_pay_one_order() -> None:
+    placed = order(open_shop())
+    first = attempt(placed)
+    Payment.objects.filter(pk=first.pk).update(state="expired")
+    second = attempt(placed)
+    at_once([partial(payments.record, pk, FULL, now=LATER) for pk in (first.pk, second.pk)] * 5).all()
+    assert Fact.objects.filter(name="OrderPaid").count() == 1
+    assert sorted(fact.data["surplus"] for fact in Fact.objects.filter(name="PaymentReceived")) == [False, True]

@@ -1,0 +1,73 @@
+"""Several workers find the same operation; the control gives it to all of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from parcelle.domain.provisioning import actions, runner, states
+from parcelle.domain.provisioning.models import Operation
+from parcelle.domain.provisioning.providers import PROVIDERS
+from parcelle.domain.provisioning.providers.null import NullProvider
+from parcelle.domain.provisioning.workflows import WORKFLOWS
+from tests import people
+from tests.together import at_once, meeting
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_blueprints")]
+
+
+class Counting(NullProvider):
+    """Notes how often each stack was stopped, and takes its time."""
+
+    def __init__(self) -> None:
+        self.stopped: Counter[UUID] = Counter()
+
+    def stop(self, ref: UUID) -> None:
+        self.stopped[ref] += 1
+        time.sleep(0.3)
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    counting = Counting()
+    monkeypatch.setitem(PROVIDERS, "null", lambda _connection: counting)
+    return counting
+
+
+@pytest.fixture
+def operation(provider: Counting) -> Operation:
+    cast = people.gather()
+    instance = people.live_instance(cast.organization, cast.plan)
+    return actions.change(instance, "suspend", reason="operator", actor="test", now=timezone.now())
+
+
+def run_by_eight(operation: Operation) -> None:
+    at_once([lambda: runner.run(operation.pk, WORKFLOWS)] * 8).all()
+    operation.refresh_from_db()
+
+
+def test_one_of_eight_workers_does_it_once(operation: Operation, provider: Counting) -> None:
+    run_by_eight(operation)
+    assert operation.state == states.SUCCEEDED
+    assert list(provider.stopped.values()) == [1]
+    assert set(operation.steps.values_list("attempt", flat=True)) == {1}
+
+
+def test_control_without_the_lease_several_do_it(
+    operation: Operation, provider: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def claim_anyway(operation_id: UUID, _worker: str, _now: object) -> Operation:
+        until = timezone.now() + timedelta(minutes=1)
+        Operation.objects.filter(pk=operation_id).update(worker="everybody", lease_until=until)
+        return Operation.objects.select_related("instance__target", "instance__product").get(pk=operation_id)
+
+    begin = meeting(runner._Runner.__init__)
+    monkeypatch.setattr(runner, "_claim", claim_anyway)
+    monkeypatch.setattr(runner._Runner, "__init__", begin)
+    at_once([lambda: runner.run(operation.pk, WORKFLOWS)] * 8)
+    assert max(provider.stopped.values()) > 1

@@ -1,0 +1,101 @@
+"""At least one row of everything, with secrets that are known to the tests and must be seen nowhere."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from parcelle.domain.accounts.models import ApiToken
+from parcelle.domain.notifications.models import MailboxMail, Message
+from parcelle.domain.provisioning.models import Domain, Finding, Instance, Operation, Target, Template
+from tests import people
+from tests.people import NOW, Cast
+
+
+@dataclass(frozen=True)
+class World:
+    """What the tests ask about; `secrets` are parts of texts."""
+
+    live: Instance
+    failed: Instance
+    suspended: Instance
+    standby: Instance
+    target: Target
+    template: Template
+    token: ApiToken
+    secrets: tuple[str, ...]
+
+
+def fill(cast: Cast) -> World:
+    plan = cast.plan
+    target = Target.objects.get(name="nowhere")
+    target.connection = {"token": "Secret-connection-1"}
+    target.save()
+    template = Template.objects.create(
+        target=target,
+        blueprint="plain",
+        version="1",
+        state="ready",
+        secrets={"template_password": "Secret-template-2"},
+        created_at=NOW,
+    )
+    live = people.live_instance(cast.organization, plan, slug="live-one")
+    suspended = people.live_instance(cast.organization, plan, slug="suspended-one")
+    failed = people.requested_instance(cast.other_organization, plan, slug="failed-one")
+    Instance.objects.filter(pk=failed.pk).update(owner={**failed.owner, "email": "stranger@example.com"})
+    operation = failed.operations.get()
+    operation.steps.filter(position=1).update(
+        state="failed", attempt=2, started_at=NOW, finished_at=NOW, error="it broke", output="line of output"
+    )
+    Operation.objects.filter(pk=operation.pk).update(
+        state="failed", started_at=NOW, finished_at=NOW, error_code="step_failed", error_detail="it broke"
+    )
+    standby = Instance.objects.create(product=plan.product, target=target, state="standby", created_at=NOW)
+    Domain.objects.create(
+        host="erp.example.com", organization=cast.organization, instance=live, problem="no_record", created_at=NOW
+    )
+    for number, (instance, state) in enumerate(
+        ((live, "live"), (suspended, "suspended"), (failed, "failed"), (standby, "standby"))
+    ):
+        secrets = {"initial_password": f"Secret-initial-{number}", "database_password": f"Secret-database-{number}"}
+        Instance.objects.filter(pk=instance.pk).update(state=state, secrets=secrets, template=template)
+        instance.refresh_from_db()
+    Operation.objects.create(
+        template=template, kind="build_template", state="succeeded", created_at=NOW, deadline_at=NOW
+    )
+    Finding.objects.create(
+        target=target,
+        kind="stopped",
+        ref=live.ref,
+        name="live-one",
+        instance=live,
+        parts=["container/client-live-one-web-1"],
+        opened_at=NOW,
+        seen_at=NOW,
+    )
+    Finding.objects.create(
+        target=target,
+        kind="unknown",
+        ref=uuid.uuid4(),
+        name="client-stray-one",
+        parts=["container/client-stray-one-web-1", "volume/client-stray-one_database"],
+        opened_at=NOW,
+        seen_at=NOW,
+    )
+    Message.objects.create(
+        key="welcome:1",
+        kind="welcome",
+        to="somebody@example.com",
+        language="fr",
+        context={"password": "Secret-message-3"},
+        organization_id=cast.organization.pk,
+        instance_id=live.pk,
+        state="sent",
+        created_at=NOW,
+    )
+    MailboxMail.objects.create(message_id="a@b", sender="a", to="b", subject="c", raw=b"Secret-raw-4")
+    token, plain = ApiToken.issue(user=cast.operator, name="Website", now=NOW)
+    cast.owner.set_password("Secret-password-5")
+    cast.owner.save()
+    shared = ("Secret-", token.digest, plain, cast.owner.password, cast.owner.password.rsplit("$", 1)[1])
+    return World(live, failed, suspended, standby, target, template, token, shared)

@@ -1,0 +1,80 @@
+"""`/dashboard`: each customer's own instances, in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from tests.surfaces.portal.companies import Company
+
+
+def text_of(response: Any) -> str:
+    return unescape(response.content.decode())
+
+
+@pytest.mark.django_db
+def test_visitors_sign_in_first(client: Client) -> None:
+    assert client.get("/dashboard")["Location"] == "/accounts/login/?next=/dashboard"
+
+
+def test_an_empty_dashboard_says_what_to_do(owner_client: Client) -> None:
+    page = text_of(owner_client.get("/dashboard"))
+    assert "Pas encore d’application" in page
+    assert 'href="/trial"' in page
+
+
+def test_it_shows_the_trial_days_left(owner_client: Client, company: Company) -> None:
+    trial = company.subscription(trial_ends_at=timezone.now() + timedelta(days=12, hours=-1))
+    company.instance("live", url="http://localhost:8085", subscription_id=trial.pk)
+    page = text_of(owner_client.get("/dashboard"))
+    assert "12 jours d’essai restants" in page
+    assert "Formule\u00a0: Essai" in page
+    assert 'href="http://localhost:8085"' in page
+
+
+def test_the_last_day_is_singular(owner_client: Client, company: Company) -> None:
+    trial = company.subscription(trial_ends_at=timezone.now() + timedelta(hours=3))
+    company.instance("live", url="http://localhost:8085", subscription_id=trial.pk)
+    assert "1 jour d’essai restant<" in text_of(owner_client.get("/dashboard"))
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("requested", "Il est en cours de création"),
+        ("suspended", "Votre essai est terminé"),
+        ("archived", "Cet espace a été archivé"),
+        ("failed", "Sa création n’a pas abouti"),
+    ],
+)
+def test_each_state_says_why_and_what_to_do(owner_client: Client, company: Company, state: str, sentence: str) -> None:
+    trial = company.subscription("suspended", suspended_at=timezone.now())
+    company.instance(state, subscription_id=trial.pk, reason="trial_ended")
+    assert sentence in text_of(owner_client.get("/dashboard"))
+
+
+def test_a_suspended_space_says_until_when_the_data_is_kept(owner_client: Client, company: Company) -> None:
+    trial = company.subscription("suspended", suspended_at=datetime(2026, 3, 10, tzinfo=UTC))
+    company.instance("suspended", subscription_id=trial.pk, reason="trial_ended")
+    assert "jusqu’au 9 avril 2026" in text_of(owner_client.get("/dashboard"))
+
+
+def test_the_instances_of_others_stay_with_them(stranger_client: Client, company: Company) -> None:
+    company.instance("live", url="http://localhost:8085")
+    assert "8085" not in text_of(stranger_client.get("/dashboard"))
+
+
+def test_the_number_of_queries_does_not_grow(
+    owner_client: Client, company: Company, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    trial = company.subscription()
+    for _ in range(30):
+        company.instance("live", url="http://localhost:8085", subscription_id=trial.pk)
+    with django_assert_max_num_queries(6):
+        owner_client.get("/dashboard")

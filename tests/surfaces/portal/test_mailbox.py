@@ -1,0 +1,60 @@
+"""`/mailbox`: what the embedded system sent, and that showing it is harmless."""
+
+from __future__ import annotations
+
+from html import unescape
+from typing import Any
+
+import pytest
+from django.core.mail import EmailMultiAlternatives
+from django.test import Client
+
+from parcelle.domain.notifications.channels.mailbox import MailboxBackend
+from parcelle.domain.notifications.models import MailboxMail
+
+pytestmark = pytest.mark.django_db
+
+
+def text_of(response: Any) -> str:
+    return unescape(response.content.decode())
+
+
+def send(subject: str, *, html: str = "") -> MailboxMail:
+    mail = EmailMultiAlternatives(subject, "Lien : http://localhost:8085/x\nÉté", "a@b.example", ["c@d.example"])
+    if html:
+        mail.attach_alternative(html, "text/html")
+    MailboxBackend().send_messages([mail])
+    return MailboxMail.objects.latest("id")
+
+
+def test_an_empty_mailbox_says_what_would_fill_it(client: Client) -> None:
+    assert "Pas encore d’e-mail" in text_of(client.get("/mailbox"))
+
+
+def test_newest_first(client: Client) -> None:
+    send("Premier")
+    send("Deuxième")
+    page = text_of(client.get("/mailbox"))
+    assert page.index("Deuxième") < page.index("Premier")
+
+
+def test_links_in_plain_text_can_be_followed(client: Client) -> None:
+    page = text_of(client.get(f"/mailbox/{send('Texte').pk}"))
+    assert '<a href="http://localhost:8085/x"' in page
+    assert "Été" in page
+
+
+def test_the_html_part_is_shut_in(client: Client) -> None:
+    mail = send("HTML", html="<html><head></head><body><script>alert(1)</script>Bonjour</body></html>")
+    page = text_of(client.get(f"/mailbox/{mail.pk}"))
+    assert "alert(1)" not in page
+    assert 'sandbox="allow-same-origin allow-popups allow-popups-to-escape-sandbox"' in page
+    part = client.get(f"/mailbox/{mail.pk}/html")
+    assert "allow-scripts" not in part["Content-Security-Policy"]
+    assert "default-src 'none'" in part["Content-Security-Policy"]
+    assert part["X-Frame-Options"] == "SAMEORIGIN"
+    assert '<base target="_blank">' in text_of(part)
+
+
+def test_a_mail_that_is_not_there(client: Client) -> None:
+    assert client.get("/mailbox/999").status_code == 404

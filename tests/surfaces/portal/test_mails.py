@@ -1,0 +1,77 @@
+"""Mails: both languages, both parts, nothing left unfilled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import unescape
+from typing import Any
+
+import pytest
+
+from parcelle.domain.notifications import actions
+from parcelle.domain.notifications.models import Message
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+CONTEXT: dict[str, Any] = {
+    "first_name": "Awa",
+    "company": "Bâtiplus & Fils <SARL>",
+    "product": "Tryton",
+    "url": "http://localhost:8085/#tenant_1",
+    "user_name": "batiplus",
+    "password": "Kp7mWq2xRt9v",
+    "trial_ends_at": "2026-04-01T09:00:00+00:00",
+    "keep_until": "2026-05-01T09:00:00+00:00",
+    "days_left": 7,
+    "host": "shop.example.com",
+    "platform_url": "https://batiplus.apps.example.net",
+    "dashboard_url": "http://localhost:8000/dashboard",
+}
+KINDS = (
+    *("welcome", "trial_reminder", "trial_suspended", "instance_archived", "creation_failed"),
+    *("domain_live", "domain_broken", "domain_released"),
+)
+
+
+def rendered(kind: str, language: str, **changes: Any) -> tuple[str, str, str]:
+    message = Message(kind=kind, to="awa@x.example", language=language, context=CONTEXT | changes, created_at=NOW)
+    mail = actions.render(message)
+    return str(mail.subject), str(mail.body), str(mail.alternatives[0][0])
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mail_is_complete(kind: str, language: str) -> None:
+    subject, text, html = rendered(kind, language)
+    for part in (subject, text, html):
+        assert part.strip()
+        assert "None" not in part
+        assert "%(" not in part
+        assert "{{" not in part
+    assert "Bâtiplus & Fils <SARL>" in text
+    assert "Bâtiplus &amp; Fils &lt;SARL&gt;" in html
+    assert f'<html lang="{language}">' in html
+    assert ("Bonjour Awa" if language == "fr" else "Hello Awa") in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_languages_differ(kind: str) -> None:
+    assert rendered(kind, "fr")[0] != rendered(kind, "en")[0]
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_welcome_mail_says_all_that_is_needed(language: str) -> None:
+    _subject, text, html = rendered("welcome", language)
+    for part in (text, unescape(html)):
+        for needed in (CONTEXT["url"], "batiplus", "Kp7mWq2xRt9v", "/accounts/password/reset/", "/dashboard"):
+            assert needed in part
+    assert ("1er avril 2026" if language == "fr" else "1 April 2026") in text
+
+
+def test_the_reminder_counts(settings: object) -> None:
+    assert rendered("trial_reminder", "fr")[0] == "Votre essai de Tryton se termine dans 7 jours"
+    assert rendered("trial_reminder", "fr", days_left=1)[0] == "Votre essai de Tryton se termine demain"
+    assert rendered("trial_reminder", "en", days_left=1)[0] == "Your Tryton trial ends tomorrow"
+
+
+def test_the_suspension_says_until_when_data_is_kept() -> None:
+    assert "1er mai 2026" in rendered("trial_suspended", "fr")[1]
