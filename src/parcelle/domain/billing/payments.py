@@ -18,8 +18,9 @@ from django.db import IntegrityError, connection, transaction
 
 from parcelle.core import events
 from parcelle.core.logs import redact
+from parcelle.core.money import Money
 from parcelle.core.states import move
-from parcelle.domain.billing import gateways, order_states, orders, payment_states
+from parcelle.domain.billing import gateways, ledger, order_states, orders, payment_states
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
 from parcelle.domain.billing.events import PaymentDeclined, PaymentOutcomeUnknown, PaymentParked, PaymentReceived
 from parcelle.domain.billing.gateways.base import (
@@ -175,12 +176,19 @@ def _receive(payment: Payment, order: Order, paid: Paid, *, now: datetime) -> No
         # A lapsed attempt has no way to `parked` of its own: what came in late and wrong is credit for a human as well.
         to = payment_states.PARKED if payment.state in payment_states.UNSETTLED else payment_states.PAID_LATE
         _move(payment, to, reason="amount_differs", **received)
+        if to == payment_states.PARKED:
+            ledger.payment_parked(payment, received=paid.received, now=now)
+        else:
+            ledger.payment_received(payment, order, received=paid.received, surplus=True, now=now)
         _park(payment, "amount_differs", now=now)
         return
     fee = paid.fee.minor if paid.fee is not None and paid.fee.currency == payment.currency else None
     late = payment.state in _GIVEN_UP
     _move(payment, payment_states.PAID_LATE if late else payment_states.PAID, fee_minor=fee, reason="", **received)
     surplus = order.state != order_states.OPEN
+    ledger.payment_received(payment, order, received=paid.received, surplus=surplus, now=now)
+    if fee:
+        ledger.fee_kept(payment, Money(fee, payment.currency), now=now)
     events.record(
         PaymentReceived(
             organization_id=order.organization_id,

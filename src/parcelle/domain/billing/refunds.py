@@ -14,7 +14,7 @@ from parcelle.core import events
 from parcelle.core.logs import redact
 from parcelle.core.money import Money
 from parcelle.core.states import Transitions, move
-from parcelle.domain.billing import gateways, payment_states, payments
+from parcelle.domain.billing import gateways, ledger, payment_states, payments
 from parcelle.domain.billing.errors import RefundRefused
 from parcelle.domain.billing.events import PaymentRefunded
 from parcelle.domain.billing.gateways.base import GatewayError, RefundOutcome, RefundRequest
@@ -123,6 +123,7 @@ def _done(refund: Refund, payment_id: UUID, *, now: datetime, provider_id: str) 
     to = payment_states.REFUNDED if whole else payment_states.PARTLY_REFUNDED
     if payment.state != to:
         move(payment, to, table=payment_states.TRANSITIONS)
+    ledger.refunded(refund, payment, payment.order, now=now)
     events.record(
         PaymentRefunded(
             organization_id=payment.order.organization_id,

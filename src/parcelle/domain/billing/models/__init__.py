@@ -1,4 +1,5 @@
 from parcelle.domain.billing.models.gateways import FakeCharge, GatewaySettings
+from parcelle.domain.billing.models.ledger import LedgerEntry, LedgerTransaction
 from parcelle.domain.billing.models.orders import CouponUse, Order
 from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
 from parcelle.domain.billing.models.sellers import Seller
@@ -9,6 +10,8 @@ __all__ = [
     "FakeCharge",
     "GatewayEvent",
     "GatewaySettings",
+    "LedgerEntry",
+    "LedgerTransaction",
     "Order",
     "Payment",
     "Refund",
