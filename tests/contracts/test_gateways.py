@@ -6,7 +6,7 @@ A new gateway adds a counter below: how it is opened, and how the tests stand in
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
@@ -28,6 +28,7 @@ from parcelle.domain.billing.gateways.base import (
     RefundRequest,
 )
 from parcelle.domain.billing.models import FakeCharge
+from tests.simulators import stripe
 
 pytestmark = [pytest.mark.django_db]
 
@@ -70,11 +71,42 @@ def _fake(_request: pytest.FixtureRequest) -> Counter:
     )
 
 
+def _stripe(request: pytest.FixtureRequest) -> Counter:
+    server: stripe.Stripe = request.getfixturevalue("stripe_server")
+
+    def message(charge: Charge) -> tuple[Mapping[str, str], bytes]:
+        [told] = server.told("checkout.session.completed")
+        return told.headers, told.body
+
+    def bounce(charge: Charge) -> None:
+        session = server.session_of(charge.payment_id)
+        server.pay_later(session)
+        server.settle(session, paid=False, code="insufficient_funds")
+
+    return Counter(
+        gateway=GATEWAYS["stripe"](
+            {"secret_key": server.key, "webhook_secrets": server.webhook_secret, "api_url": server.url}, False
+        ),
+        amount=Money(5880, "EUR"),
+        approve=lambda charge: server.pay(server.session_of(charge.payment_id)),
+        decline=bounce,
+        charges=lambda: len(server.table("checkout.session")),
+        message=message,
+        foreign="UGX",
+    )
+
+
+@pytest.fixture
+def stripe_server() -> Iterator[stripe.Stripe]:
+    with stripe.serving() as server:
+        yield server
+
+
 def void(_result: object) -> None:
     """For what is done, not told."""
 
 
-COUNTERS: dict[str, Callable[[pytest.FixtureRequest], Counter]] = {"fake": _fake}
+COUNTERS: dict[str, Callable[[pytest.FixtureRequest], Counter]] = {"fake": _fake, "stripe": _stripe}
 
 
 def test_every_gateway_is_held_to_this_contract() -> None:

@@ -99,7 +99,7 @@ def configure(*, level: str, style: str = "", file: str = "") -> None:
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "psycopg.pool", "asyncio", "procrastinate"):
+    for noisy in ("httpx", "httpcore", "psycopg.pool", "asyncio", "procrastinate", "stripe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
