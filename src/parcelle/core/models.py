@@ -4,6 +4,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from parcelle.core.crypto import EncryptedJSONField
+
 
 class Fact(models.Model):
     """Something that happened, recorded once, in the transaction that made it happen.
@@ -52,6 +54,26 @@ class RateCounter(models.Model):
     key = models.CharField(max_length=200, primary_key=True)
     window_ends_at = models.DateTimeField()
     count = models.PositiveIntegerField(default=1)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class KeptAnswer(models.Model):
+    """A request that came with an idempotency key, and its answer once there is one; see `idempotency`."""
+
+    # Whose key it is: two callers may use the same text.
+    scope = models.UUIDField()
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)
+    # Until when the one who answers it is believed to be at it.
+    taken_until = models.DateTimeField()
+    answer = EncryptedJSONField(null=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_once")]
+        indexes = [models.Index(fields=["expires_at"], name="kept_answer_expires")]
 
     def __str__(self) -> str:
         return self.key

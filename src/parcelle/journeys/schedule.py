@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.utils import timezone
 from procrastinate.contrib.django import app as queue
 
+from parcelle.core import idempotency
 from parcelle.domain.provisioning import checks, domains, routes, sweeper
 from parcelle.journeys import checkout, idle, standby_pool, trial_end
 
@@ -35,6 +36,10 @@ def _payments() -> None:
     checkout.run(now=timezone.now())
 
 
+def _kept_answers() -> None:
+    idempotency.forget(now=timezone.now())
+
+
 # cron expression (a sixth field is seconds), name, function
 TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("* * * * * */5", "sweep", sweeper.sweep),
@@ -46,6 +51,7 @@ TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("*/10 * * * *", "trials", _trials),
     ("10 2 * * *", "drift", checks.look_everywhere),
     ("* * * * * */10", "payments", _payments),
+    ("40 * * * *", "kept_answers", _kept_answers),
 )
 
 

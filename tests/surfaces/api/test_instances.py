@@ -232,7 +232,8 @@ def test_the_same_key_makes_one_instance(operator: Asking) -> None:
     assert content(first)["instanceId"] == content(again)["instanceId"]
     assert "Idempotent-Replayed" not in first.headers and again.headers["Idempotent-Replayed"] == "true"
     finish(content(first)["instanceId"])
-    assert content(operator.create("order-4711"))["status"] == "running"
+    assert content(operator.create("order-4711")) == content(first)
+    assert again.headers["Location"] == first.headers["Location"]
     assert Instance.objects.count() == 1
 
 
@@ -240,6 +241,34 @@ def test_the_same_key_for_something_else_is_refused(operator: Asking) -> None:
     operator.create("order-4711")
     answer = operator.create("order-4711", clientName="other-corp")
     assert (answer.status_code, kind_of(answer)) == (422, "idempotency-key-reused")
+
+
+def test_a_refused_request_leaves_its_key_free(operator: Asking) -> None:
+    operator.create()
+    assert operator.create("order-4711", adminEmail="beta@example.com").status_code == 409
+    answer = operator.create("order-4711", adminEmail="beta@example.com", clientName="beta-corp")
+    assert (answer.status_code, "Idempotent-Replayed" in answer.headers) == (202, False)
+
+
+def test_every_change_of_an_instance_is_done_once_per_key(operator: Asking, live: Instance) -> None:
+    path = f"/api/instances/{live.pk}"
+    first = operator.post(f"{path}/suspend", idempotency_key="k")
+    again = operator.post(f"{path}/suspend", idempotency_key="k")
+    assert (first.status_code, content(again)) == (202, content(first))
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = operator.post(f"{path}/resume", idempotency_key="k")
+    assert (other.status_code, kind_of(other)) == (422, "idempotency-key-reused")
+    assert live.operations.filter(kind="suspend").count() == 1
+
+
+def test_a_broken_answer_leaves_the_key_to_the_same_request(operator: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parcelle.journeys import signup
+
+    with monkeypatch.context() as broken:
+        broken.setattr(signup, "start_trial", lambda *_a, **_k: 1 / 0)
+        assert operator.create("order-4711").status_code == 500
+    assert operator.create("order-4711", clientName="other-corp").status_code == 422
+    assert operator.create("order-4711").status_code == 202
 
 
 def test_keys_belong_to_their_token(operator: Asking, cast: Cast, as_user: Callable[[User], Asking]) -> None:

@@ -17,11 +17,12 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from hypothesis import strategies as st
 
+from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
 from parcelle.domain.catalog.models import Plan, Product
 from parcelle.domain.provisioning.models import Instance
 from parcelle.journeys import signup
-from parcelle.surfaces.portal import puzzle, visitor
+from parcelle.surfaces.portal import puzzle
 from tests.surfaces.portal.companies import Company
 
 
@@ -274,7 +275,7 @@ def test_too_many_trials_with_one_email(client: Client, filled: dict[str, str], 
 
 
 @pytest.mark.parametrize(
-    ("proxies", "forwarded", "address"),
+    ("proxies", "forwarded", "counted"),
     [
         (0, "198.51.100.7", "192.0.2.1"),
         (1, "198.51.100.7", "198.51.100.7"),
@@ -287,11 +288,11 @@ def test_too_many_trials_with_one_email(client: Client, filled: dict[str, str], 
     ],
 )
 def test_the_address_is_believed_as_far_as_proxies_are_trusted(
-    settings: Any, proxies: int, forwarded: str, address: str
+    settings: Any, proxies: int, forwarded: str, counted: str
 ) -> None:
     settings.TRUSTED_PROXIES = proxies
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", headers={"X-Forwarded-For": forwarded})
-    assert visitor.address(request) == address
+    assert address(request) == counted
 
 
 def solve(made: dict[str, Any]) -> str:

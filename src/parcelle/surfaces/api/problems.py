@@ -49,7 +49,7 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(
         404,
         _("There is nothing here"),
-        _("Check the address. Instances that the token's user may not see do not exist for it."),
+        _("Check the address. What the token's user may not see does not exist for it."),
     ),
     "method-not-allowed": Kind(
         405, _("This method is not possible here"), _("Use one of the methods in the header `Allow`.")
@@ -70,6 +70,11 @@ KINDS: dict[str, Kind] = {
     ),
     "not-possible-now": Kind(
         409, _("Not possible in this state"), _("Look at the instance's `status`: it does not allow this change.")
+    ),
+    "request-in-progress": Kind(
+        409,
+        _("The same request is being answered right now"),
+        _("Another request with this `Idempotency-Key` has not been answered yet: ask again in a moment."),
     ),
     "body-too-large": Kind(413, _("The body is too large"), _("Send only the documented fields.")),
     "unsupported-media-type": Kind(

@@ -35,7 +35,7 @@ def _email(value: str) -> str:
     return value
 
 
-def _text(most: int, *, least: int = 1) -> StringConstraints:
+def one_line(most: int, *, least: int = 1) -> StringConstraints:
     """One line of readable text: something other than blanks, no control characters."""
     line = r"[^\x00-\x1f\x7f]*"
     return StringConstraints(
@@ -47,14 +47,17 @@ def _text(most: int, *, least: int = 1) -> StringConstraints:
 
 ClientName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{3,50}$")]
 ShortName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,50}$")]
+PhoneNumber = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ().-]{4,38}$")]
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_email)]
 
 
-class _Camel(Schema):
+class Camel(Schema):
+    """Names are camelCase outside."""
+
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
-class CreateInstance(_Camel):
+class CreateInstance(Camel):
     """What to create, and for whom."""
 
     model_config = ConfigDict(
@@ -84,20 +87,18 @@ class CreateInstance(_Camel):
         description="The customer's owner, who receives the welcome mail. Made if unknown.",
         json_schema_extra={"format": "email"},
     )
-    company_name: Annotated[str, _text(200)] = Field(description="The company, as it is written.")
+    company_name: Annotated[str, one_line(200)] = Field(description="The company, as it is written.")
     product_slug: ShortName | None = Field(None, description="The product; the first one on sale if left out.")
     plan_slug: ShortName | None = Field(None, description="The plan; the product's first one on sale if left out.")
     language: Literal["fr", "en"] | None = Field(
         None, description="Language of the application and of the mails; French if left out."
     )
-    first_name: Annotated[str, _text(150, least=0)] | None = Field(None, description="The owner's first name.")
-    last_name: Annotated[str, _text(150, least=0)] | None = Field(None, description="The owner's last name.")
-    phone: Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ().-]{4,38}$")] | None = Field(
-        None, description="The owner's telephone number, best with its country code."
-    )
+    first_name: Annotated[str, one_line(150, least=0)] | None = Field(None, description="The owner's first name.")
+    last_name: Annotated[str, one_line(150, least=0)] | None = Field(None, description="The owner's last name.")
+    phone: PhoneNumber | None = Field(None, description="The owner's telephone number, best with its country code.")
 
 
-class Accepted(_Camel):
+class Accepted(Camel):
     """The request was accepted; the work goes on in the background."""
 
     instance_id: UUID
@@ -105,7 +106,7 @@ class Accepted(_Camel):
     message: str = Field(description="A sentence for people, in the language of the request.")
 
 
-class Step(_Camel):
+class Step(Camel):
     """One recorded step."""
 
     name: str
@@ -117,7 +118,7 @@ class Step(_Camel):
     fraction: float | None = Field(description="How far a long step is, 0 to 1, when it knows.")
 
 
-class Failure(_Camel):
+class Failure(Camel):
     """Why the newest operation failed."""
 
     code: str = Field(
@@ -129,7 +130,7 @@ class Failure(_Camel):
     message: str = Field(description="A sentence for people, in the language of the request.")
 
 
-class NewestOperation(_Camel):
+class NewestOperation(Camel):
     """The newest operation on the instance."""
 
     operation_id: UUID
@@ -137,7 +138,7 @@ class NewestOperation(_Camel):
     state: Literal["queued", "running", "waiting", "undoing", "succeeded", "failed"]
 
 
-class InstanceSummary(_Camel):
+class InstanceSummary(Camel):
     """One instance in a list."""
 
     instance_id: UUID
@@ -180,7 +181,7 @@ class InstanceDetails(InstanceSummary):
     error: Failure | None = None
 
 
-class InstancePage(_Camel):
+class InstancePage(Camel):
     """A part of the list, newest first."""
 
     items: list[InstanceSummary]
@@ -190,7 +191,7 @@ class InstancePage(_Camel):
     next: str | None = Field(description="Address of the next part; null on the last one.")
 
 
-class ProblemError(_Camel):
+class ProblemError(Camel):
     """One field that is not as it must be."""
 
     pointer: str | None = Field(None, description="JSON pointer into the body, such as `#/clientName`.")
@@ -199,7 +200,7 @@ class ProblemError(_Camel):
     detail: str = Field(description="A sentence for people, in the language of the request.")
 
 
-class Problem(_Camel):
+class Problem(Camel):
     """A problem document (RFC 9457)."""
 
     type: str = Field(json_schema_extra={"format": "uri"}, description="Names the kind of problem; can be opened.")
@@ -207,11 +208,11 @@ class Problem(_Camel):
     status: int
     detail: str
     instance: str = Field(description="The address that was asked for.")
-    errors: list[ProblemError] | None = Field(None, description="Only for 400: which fields, and why.")
+    errors: list[ProblemError] | None = Field(None, description="Which fields are not as they must be, and why.")
     reference: str | None = Field(None, description="Leads to the line in our log.")
 
 
-class ProblemKind(_Camel):
+class ProblemKind(Camel):
     """One kind of problem."""
 
     type: str

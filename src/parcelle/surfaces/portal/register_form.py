@@ -9,11 +9,11 @@ from django import forms
 from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from parcelle.core import phones
 from parcelle.domain.accounts.models import User, normalise_email
 from parcelle.domain.billing import vat_numbers
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.taxes import EU
-from parcelle.surfaces.portal import phones
 
 # Where most customers are; the rest of the world follows by name.
 _FIRST = ("FR", "BE", "CH", "LU", "CM", "CI", "SN", "BJ", "TG", "BF", "ML", "GA", "CG", "CD", "MA", "TN", "DZ")

@@ -6,20 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from parcelle.core.money import Money
 from parcelle.domain.billing.models import Order
 from parcelle.domain.billing.quotes import Quote
 from parcelle.domain.billing.taxes import Decision
 from parcelle.domain.catalog.models import Plan, PlanFeature, Price
-
-# Why there is no VAT on it.
-REASONS: dict[str, Promise] = {
-    "VATEX-EU-AE": _("Reverse charge: you declare the VAT yourself."),
-    "VATEX-EU-O": _("No French VAT outside the European Union."),
-    "VATEX-FR-FRANCHISE": _("VAT not applicable, art. 293 B of the French tax code."),
-}
+from parcelle.surfaces.refusals import WHY_NO_TAX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +60,7 @@ class Summary:
 
     @property
     def why_no_tax(self) -> Promise | str:
-        return REASONS.get(self.reason, "")
+        return WHY_NO_TAX.get(self.reason, "")
 
     @property
     def included(self) -> list[PlanFeature]:

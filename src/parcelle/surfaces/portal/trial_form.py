@@ -10,10 +10,10 @@ from django.conf import settings
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from parcelle.core import phones
 from parcelle.domain.accounts.models import User, normalise_email
 from parcelle.domain.catalog import queries
 from parcelle.domain.catalog.models import Plan
-from parcelle.surfaces.portal import phones
 from parcelle.surfaces.portal.puzzle import PuzzleField
 
 

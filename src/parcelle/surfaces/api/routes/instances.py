@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Annotated
@@ -14,9 +13,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from ninja import Header, Query, Router
+from ninja import Query, Router
 from ninja.responses import Status as Answer
-from pydantic import StringConstraints
 
 from parcelle.core.states import IllegalTransition
 from parcelle.domain.catalog.blueprints import BlueprintError
@@ -26,6 +24,7 @@ from parcelle.domain.provisioning.errors import InstanceBusy
 from parcelle.domain.provisioning.models import Instance, Operation
 from parcelle.journeys import instance_control, signup
 from parcelle.surfaces.api import tokens
+from parcelle.surfaces.api.idempotency import once, request_id
 from parcelle.surfaces.api.openapi import problems_of
 from parcelle.surfaces.api.problems import Problem
 from parcelle.surfaces.api.schemas import (
@@ -44,15 +43,6 @@ router = Router(auth=tokens.BearerToken(), tags=["instances"], by_alias=True)
 _LIST_PARAMETERS = {"limit", "offset", "status", "clientName"}
 _CHANGE = ("forbidden", "not-found", "instance-busy", "not-possible-now")
 
-IdempotencyKey = Annotated[
-    Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None,
-    Header(
-        alias="Idempotency-Key",
-        description="Any text of yours. The same key sent again with the same token answers for the instance that "
-        "it made the first time, instead of making another one.",
-    ),
-]
-
 
 @router.post(
     "/instances",
@@ -68,16 +58,11 @@ IdempotencyKey = Annotated[
         "trial-used",
         "body-too-large",
         "unsupported-media-type",
-        "idempotency-key-reused",
         "registration-failed",
     ),
 )
-def create(
-    request: HttpRequest,
-    response: HttpResponse,
-    body: CreateInstance,
-    idempotency_key: IdempotencyKey = None,
-) -> Answer[Accepted]:
+@once
+def create(request: HttpRequest, response: HttpResponse, body: CreateInstance) -> Answer[Accepted]:
     """Starts a customer's trial: user, organization, subscription and instance. Answers at once; then ask
     `GET /api/instances/{instanceId}` until `status` is no longer `creating`.
 
@@ -86,7 +71,7 @@ def create(
     now = timezone.now()
     token = tokens.token_of(request)
     tokens.hold_to_limit(token, "creations", limit=settings.API_CREATIONS_PER_MINUTE, now=now)
-    wanted = _trial_request(request, body, idempotency_key)
+    wanted = _trial_request(request, body)
     try:
         started = signup.start_trial(wanted, now=now)
     except signup.NameTaken as refused:
@@ -113,7 +98,7 @@ def create(
     return Answer(202, Accepted(instance_id=instance.pk, status=_status(instance), message=message))
 
 
-def _trial_request(request: HttpRequest, body: CreateInstance, idempotency_key: str | None) -> signup.TrialRequest:
+def _trial_request(request: HttpRequest, body: CreateInstance) -> signup.TrialRequest:
     token = tokens.token_of(request)
     user = token.user
     own = body.admin_email.lower() == user.email
@@ -127,8 +112,7 @@ def _trial_request(request: HttpRequest, body: CreateInstance, idempotency_key: 
     first_name = body.first_name or known.get("first_name", "")
     last_name = body.last_name or known.get("last_name", "") or ("" if first_name else body.company_name[:150])
     return signup.TrialRequest(
-        # The same key of the same token is the same submission, whichever process asks.
-        submission=uuid.uuid5(token.pk, idempotency_key) if idempotency_key else uuid.uuid4(),
+        submission=request_id(request),
         email=body.admin_email.lower(),
         first_name=first_name,
         last_name=last_name,
@@ -215,6 +199,7 @@ def show(request: HttpRequest, instance_id: UUID) -> InstanceDetails:
     response={202: Accepted},
     openapi_extra=problems_of(*_CHANGE),
 )
+@once
 def suspend(request: HttpRequest, instance_id: UUID) -> Answer[Accepted]:
     """Stops the instance and keeps all its data. Its address says why. For operators and owners."""
     message = _("The instance is being suspended; its data are kept.")
@@ -228,6 +213,7 @@ def suspend(request: HttpRequest, instance_id: UUID) -> Answer[Accepted]:
     response={202: Accepted},
     openapi_extra=problems_of(*_CHANGE),
 )
+@once
 def resume(request: HttpRequest, instance_id: UUID) -> Answer[Accepted]:
     """Starts a suspended instance again. Owners can resume what they suspended themselves, operators everything."""
     instance = _manageable(request, instance_id)
@@ -266,6 +252,7 @@ def archive(request: HttpRequest, instance_id: UUID) -> Answer[Accepted]:
     response={202: Accepted},
     openapi_extra=problems_of(*_CHANGE, "name-taken"),
 )
+@once
 def retry(request: HttpRequest, instance_id: UUID) -> Answer[Accepted]:
     """Only for `failed` instances: creates it again, under the same name and with fresh secrets."""
     instance = _manageable(request, instance_id)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
 from parcelle.domain.catalog.models import Plan, Product
 from parcelle.journeys import enquiries
@@ -44,7 +45,7 @@ def contact(request: HttpRequest) -> HttpResponse:
     form = ContactForm(request.POST)
     if not form.is_valid():
         return render(request, "portal/contact.html", {"form": form, "about": about}, status=422)
-    key = f"contact:{visitor.address(request)}"
+    key = f"contact:{address(request)}"
     if wait := visitor.wait_before([(key, _PER_HOUR)], window=timedelta(hours=1), now=timezone.now()):
         sentence = _("Too many requests from your address. Please try again in %(minutes)s min.")
         context = {"form": form, "about": about, "alert": sentence % {"minutes": -(-wait // 60)}}

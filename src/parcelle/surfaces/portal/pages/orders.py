@@ -17,15 +17,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from parcelle.core import phones
 from parcelle.domain.billing import order_states, payment_states, payments
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
 from parcelle.domain.billing.gateways.base import Redirect
 from parcelle.domain.billing.models import Order, Payment
 from parcelle.journeys import checkout
-from parcelle.surfaces.portal import live, phones, watching
+from parcelle.surfaces.portal import live, watching
 from parcelle.surfaces.portal.methods import WORDS, Words, methods_for
-from parcelle.surfaces.portal.ordering import admit, admit_by_token, decline_sentence
+from parcelle.surfaces.portal.ordering import admit, admit_by_token
 from parcelle.surfaces.portal.summary import Summary
+from parcelle.surfaces.refusals import decline_sentence
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import orders, vat_numbers
 from parcelle.domain.billing.errors import CouponRefused, NotOnSale
@@ -23,9 +24,10 @@ from parcelle.domain.billing.taxes import EU
 from parcelle.domain.catalog.models import Price
 from parcelle.journeys import checkout
 from parcelle.surfaces.portal import visitor
-from parcelle.surfaces.portal.ordering import coupon_sentence, remember
+from parcelle.surfaces.portal.ordering import remember
 from parcelle.surfaces.portal.register_form import RegisterForm
 from parcelle.surfaces.portal.summary import Summary
+from parcelle.surfaces.refusals import coupon_sentence
 
 _PER_HOUR = 30
 
@@ -47,7 +49,7 @@ def register(request: HttpRequest) -> HttpResponse:
         return _page(request, form, price)
     if not form.is_valid():
         return _page(request, form, price, alerts=[_("Please check the marked fields.")], status=422)
-    key = f"register:{visitor.address(request)}"
+    key = f"register:{address(request)}"
     if wait := visitor.wait_before([(key, _PER_HOUR)], window=timedelta(hours=1), now=timezone.now()):
         sentence = _("Too many requests from your address. Please try again in %(minutes)s min.")
         response = _page(request, form, price, alerts=[sentence % {"minutes": -(-wait // 60)}], status=429)

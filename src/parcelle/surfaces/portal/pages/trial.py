@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
 from parcelle.journeys import signup
 from parcelle.surfaces.portal import puzzle as puzzles
@@ -106,7 +107,7 @@ def _request_of(form: TrialForm, user: User | None) -> signup.TrialRequest:
 
 def _wait(request: HttpRequest, email: str, *, now: datetime) -> int | None:
     limits = [
-        (f"trial:address:{visitor.address(request)}", settings.TRIAL_ACTIONS_ADDRESS_LIMIT),
+        (f"trial:address:{address(request)}", settings.TRIAL_ACTIONS_ADDRESS_LIMIT),
         (f"trial:email:{email}", _EMAIL_LIMIT_PER_HOUR),
     ]
     return visitor.wait_before(limits, window=timedelta(hours=1), now=now)

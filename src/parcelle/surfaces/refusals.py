@@ -1,0 +1,49 @@
+"""What is refused when something is sold, in words; for every surface, each for itself, to show."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+COUPONS: dict[str, Promise] = {
+    "unknown": _("We do not know this code. Check how it is spelt."),
+    "not_yet": _("This code is not valid yet."),
+    "over": _("This code is no longer valid."),
+    "used_up": _("This code has been used up."),
+    "used_by_you": _("You have used this code already."),
+    "other_plan": _("This code is for another plan."),
+    "other_currency": _("This code is for another currency."),
+    "too_small": _("This code needs a larger order."),
+}
+
+# Why a payment was declined, and what the customer can do.
+DECLINES: dict[str, Promise] = {
+    "declined": _("Your bank or payment service declined the payment. Try again, or choose another way to pay."),
+    "refused_by_payer": _("The payment was not approved in time. Nothing was charged: you can try again."),
+    "not_enough_funds": _("There is not enough money on the account. Top it up and try again, or pay another way."),
+    "limit_reached": _("This payment is over the account’s limit. Choose another way to pay, or ask your bank."),
+    "no_account": _("This number or account cannot pay. Check it, or choose another way to pay."),
+    "seller_setup": _(
+        "This way to pay does not work at the moment, and it is our fault. We know about it. Please choose another one."
+    ),
+    "service_down": _(
+        "The payment service did not answer. Nothing was charged: try again in a moment, or pay another way."
+    ),
+    "blocked": _("The payment service refused this payment. Please choose another way to pay."),
+    "expired": _("The payment was not finished. Nothing was charged: you can try again."),
+}
+
+# Why there is no VAT on a sale.
+WHY_NO_TAX: dict[str, Promise] = {
+    "VATEX-EU-AE": _("Reverse charge: you declare the VAT yourself."),
+    "VATEX-EU-O": _("No French VAT outside the European Union."),
+    "VATEX-FR-FRANCHISE": _("VAT not applicable, art. 293 B of the French tax code."),
+}
+
+
+def coupon_sentence(code: str) -> str:
+    return str(COUPONS.get(code, COUPONS["unknown"]))
+
+
+def decline_sentence(code: str) -> str:
+    return str(DECLINES.get(code, DECLINES["declined"]))
