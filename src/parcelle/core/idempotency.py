@@ -84,7 +84,7 @@ def take(scope: UUID, key: str, digest: str, *, now: datetime) -> Turn | Kept:
     give_up = time.monotonic() + _PATIENCE
     while True:
         turn = Turn(scope, key, now + _AT_WORK)
-        values = {"scope": scope, "key": key, "digest": digest, "now": now}
+        values: dict[str, Any] = {"scope": scope, "key": key, "digest": digest, "now": now}
         with connection.cursor() as cursor:
             cursor.execute(_TAKE, {**values, "until": turn.until, "expires": now + KEPT_FOR})
             if cursor.fetchone():
