@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("parcelle.surfaces.api.urls")),
     path("edge/", include("parcelle.surfaces.edge.urls")),
     path("webhooks/<slug:gateway>", webhooks.receive, name="webhook"),
+    path("webhooks/<slug:gateway>/<str:path>", webhooks.receive, name="webhook_path"),
     # Before allauth: an account begins with a trial, so its own sign-up page leads there.
     path("", include("parcelle.surfaces.portal.urls")),
     path("accounts/", include("allauth.urls")),

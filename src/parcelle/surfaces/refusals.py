@@ -20,6 +20,24 @@ COUPONS: dict[str, Promise] = {
 DECLINES: dict[str, Promise] = {
     "declined": _("Your bank or payment service declined the payment. Try again, or choose another way to pay."),
     "refused_by_payer": _("The payment was not approved in time. Nothing was charged: you can try again."),
+    "rejected_on_phone": _(
+        "The payment was refused on the telephone. Nothing was charged: try again, or choose another way to pay."
+    ),
+    "not_approved_in_time": _(
+        "The payment was not approved on the telephone in time. Nothing was charged: keep the telephone at hand and "
+        "try again."
+    ),
+    "probably_not_enough_funds": _(
+        "The payment service could not take the money, mostly because the balance is too low. Check the balance, fees "
+        "included, then try again, or pay another way."
+    ),
+    "no_wallet": _(
+        "There is no active Mobile Money account behind this number. Check the number, or choose another way to pay."
+    ),
+    "wrong_number": _(
+        "This number cannot pay by Mobile Money here. Check it, or give a number of the country whose account pays."
+    ),
+    "wrong_operator": _("This number belongs to another operator. Give an MTN number, or choose another way to pay."),
     "not_enough_funds": _("There is not enough money on the account. Top it up and try again, or pay another way."),
     "limit_reached": _("This payment is over the account’s limit. Choose another way to pay, or ask your bank."),
     "no_account": _("This number or account cannot pay. Check it, or choose another way to pay."),

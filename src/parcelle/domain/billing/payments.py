@@ -32,6 +32,7 @@ from parcelle.domain.billing.gateways.base import (
     Outcome,
     Paid,
     Payer,
+    Pending,
 )
 from parcelle.domain.billing.models import Order, Payment
 
@@ -129,6 +130,7 @@ def charge_of(payment: Payment) -> Charge:
         details=payment.details,
         provider_id=payment.provider_id,
         memo=payment.memo,
+        closed=payment.state not in payment_states.UNSETTLED,
     )
 
 
@@ -153,8 +155,17 @@ def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
             settled_at=now,
             reason="expired",
         )
-    elif payment.state != payment_states.PENDING:
+    else:
+        _wait(payment, outcome)
+
+
+def _wait(payment: Payment, outcome: Outcome) -> None:
+    if payment.state != payment_states.PENDING:
         _move(payment, payment_states.PENDING)
+    remark = outcome.remark if isinstance(outcome, Pending) else ""
+    if remark and remark != payment.remark:
+        payment.remark = redact(remark)[:1000]
+        payment.save(update_fields=["remark"])
 
 
 def _move(payment: Payment, to: str, **changes: Any) -> None:
@@ -172,15 +183,16 @@ def _receive(payment: Payment, order: Order, paid: Paid, *, now: datetime) -> No
     if payment.state not in {*payment_states.UNSETTLED, *_GIVEN_UP}:
         return
     received = {"received_minor": paid.received.minor, "received_currency": paid.received.currency, "settled_at": now}
-    if paid.received != payment.amount:
+    if paid.received != payment.amount or paid.doubt:
+        doubt = paid.doubt or "amount_differs"
         # A lapsed attempt has no way to `parked` of its own: what came in late and wrong is credit for a human as well.
         to = payment_states.PARKED if payment.state in payment_states.UNSETTLED else payment_states.PAID_LATE
-        _move(payment, to, reason="amount_differs", **received)
+        _move(payment, to, reason=doubt, **received)
         if to == payment_states.PARKED:
             ledger.payment_parked(payment, received=paid.received, now=now)
         else:
             ledger.payment_received(payment, order, received=paid.received, surplus=True, now=now)
-        _park(payment, "amount_differs", now=now)
+        _park(payment, doubt, now=now)
         return
     fee = paid.fee.minor if paid.fee is not None and paid.fee.currency == payment.currency else None
     late = payment.state in _GIVEN_UP
@@ -235,6 +247,8 @@ def _decline(payment: Payment, order: Order, code: str, remark: str, *, now: dat
 def _record_error(payment: Payment, error: GatewayError, *, unknown: bool, now: datetime) -> None:
     """A call without an answer: what may have had an effect is unknown, what cannot have had one was declined."""
     locked = Payment.objects.select_for_update().select_related("order").get(pk=payment.pk)
+    if locked.state in payment_states.UNSETTLED:
+        _remember(locked, Outcome(memo=error.memo))
     if locked.state != payment_states.SUBMITTED:
         return
     if not unknown:

@@ -17,11 +17,11 @@ logger = structlog.get_logger(__name__)
 
 @csrf_exempt
 @require_http_methods(["POST", "PUT"])
-def receive(request: HttpRequest, gateway: str) -> HttpResponse:
+def receive(request: HttpRequest, gateway: str, path: str = "") -> HttpResponse:
     """2xx only for what is stored: whatever goes wrong before, the service sends it again."""
     if int(request.headers.get("Content-Length") or 0) > webhooks.MOST_BYTES:
         return HttpResponse(status=413)
-    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers = {**{name.lower(): value for name, value in request.headers.items()}, ":path": path}
     try:
         webhooks.receive(gateway, headers=headers, body=request.body, now=timezone.now())
     except GatewayUnusable:

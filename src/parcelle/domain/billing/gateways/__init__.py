@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from parcelle.domain.billing.errors import GatewayUnusable
 from parcelle.domain.billing.gateways.base import Gateway
 from parcelle.domain.billing.gateways.fake import FakeGateway
+from parcelle.domain.billing.gateways.mtn_momo.gateway import MtnMomoGateway
 from parcelle.domain.billing.gateways.stripe import StripeGateway
 from parcelle.domain.billing.models import GatewaySettings
 
 # name -> how to open it from an operator's values and whether they are for real money
 GATEWAYS: dict[str, Callable[[Mapping[str, str], bool], Gateway]] = {
     "fake": FakeGateway.open,
+    "mtn_momo": MtnMomoGateway.open,
     "stripe": StripeGateway.open,
 }
 

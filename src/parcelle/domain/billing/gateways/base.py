@@ -46,6 +46,8 @@ class Charge:
     details: Mapping[str, str] = field(default_factory=dict, repr=False)
     provider_id: str = ""
     memo: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # Settled on our side: the service may be asked about it, but nothing of it is begun or finished any more.
+    closed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +74,25 @@ class Instructions(Outcome):
 
 @dataclass(frozen=True, kw_only=True)
 class Pending(Outcome):
-    """The service waits for the customer, or for a bank. `code` names the sentence that says for what."""
+    """The service waits for the customer, or for a bank. `code` names the sentence that says for what.
+
+    `remark` is for the operator, where the service waits for them.
+    """
 
     code: str = "waiting"
+    remark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paid(Outcome):
-    """The money is ours. `received` is what the service says came in, `fee` what it keeps of it."""
+    """The money is ours. `received` is what the service says came in, `fee` what it keeps of it.
+
+    `doubt` is why a human must look all the same, such as "other_reference"; empty when nothing is odd.
+    """
 
     received: Money
     fee: Money | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +113,15 @@ DECLINE_CODES = frozenset(
     {
         "declined",  # the bank or service said no, without a reason
         "refused_by_payer",  # cancelled, not approved, wrong code
+        "rejected_on_phone",
+        "not_approved_in_time",
         "not_enough_funds",
         "limit_reached",
+        "probably_not_enough_funds",  # the service failed in a way that mostly means so
         "no_account",  # the number or account cannot pay
+        "no_wallet",  # no usable wallet behind this telephone number
+        "wrong_number",  # not a number of the country whose wallets can pay
+        "wrong_operator",  # another operator's number
         "seller_setup",  # our own account is wrongly set up: the operator must look
         "service_down",
         "blocked",  # compliance, risk
@@ -117,13 +133,15 @@ class GatewayError(Exception):
     """A call to a payment service did not tell an outcome.
 
     `unknown`: the service may have done what was asked, so it is asked what it knows before anything else.
-    `detail` is for the operator and carries no secret.
+    `detail` is for the operator and carries no secret. `memo` is remembered as an outcome's is, while the attempt
+    is not settled.
     """
 
-    def __init__(self, detail: str, *, unknown: bool) -> None:
+    def __init__(self, detail: str, *, unknown: bool, memo: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.unknown = unknown
+        self.memo = memo or {}
 
 
 class Forged(Exception):
@@ -210,4 +228,7 @@ class Gateway(Protocol):
     def fetch_refund(self, charge: Charge, request: RefundRequest) -> RefundOutcome: ...
 
     def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> Event:
-        """What a message is about. Header names are lower case. Raises Forged."""
+        """What a message is about. Header names are lower case. Raises Forged.
+
+        Under ":path" is what followed `/webhooks/<gateway>/` in the address, for services that sign nothing.
+        """
