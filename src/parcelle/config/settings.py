@@ -246,6 +246,13 @@ OPERATION_DEADLINE_SECONDS = environment.number("PARCELLE_OPERATION_DEADLINE", 3
 OPERATION_LEASE_SECONDS = environment.number("PARCELLE_OPERATION_LEASE", 15)
 # Where the VAT numbers of customers are looked up; empty: nowhere, and nobody is sold to without VAT on a number.
 VIES_URL = environment.read("PARCELLE_VIES_URL") or ""
+# The shapes of the numbers: a row of X is the counter, which never begins again.
+INVOICE_NUMBER = environment.read("PARCELLE_INVOICE_NUMBER") or "FA-YYYY-XXXXXX"
+CREDIT_NOTE_NUMBER = environment.read("PARCELLE_CREDIT_NOTE_NUMBER") or "AV-YYYY-XXXXXX"
+# A folder from which a certified platform takes the electronic invoices; empty: they are handed to nobody.
+INVOICE_DROP = environment.read("PARCELLE_INVOICE_DROP") or ""
+_inter = BASE_DIR / "frontend" / "node_modules" / "@fontsource-variable" / "inter" / "files"
+DOCUMENT_FONTS = str(_inter) if _inter.is_dir() else ""
 # The header in which a proxy tells the visitor's country (ISO 3166 alpha-2), such as CF-IPCountry.
 COUNTRY_HEADER = environment.read("PARCELLE_COUNTRY_HEADER") or ""
 # Where instances in containers get their networks from; must not overlap with networks of the targets.

@@ -33,3 +33,11 @@ class RefundRefused(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class CreditRefused(Exception):
+    """`code`: too_much (more than is left of the invoice) or not_an_invoice."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code

@@ -129,3 +129,29 @@ class PaymentRefunded:
     refund_id: UUID
     amount_minor: int
     currency: str
+
+
+@event
+class InvoiceFinalised:
+    """A document got its number. `kind` is invoice or credit_note."""
+
+    organization_id: UUID
+    invoice_id: UUID
+    kind: str
+    number: str
+
+
+@event
+class InvoiceWaiting:
+    """A document could not get its number yet; `codes` say what is missing."""
+
+    organization_id: UUID
+    invoice_id: UUID
+    codes: list[str]
+
+
+@event
+class InvoicePaid:
+    organization_id: UUID
+    invoice_id: UUID
+    number: str

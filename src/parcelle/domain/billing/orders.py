@@ -16,7 +16,7 @@ from parcelle.domain.billing.errors import NotOnSale
 from parcelle.domain.billing.events import OrderFulfilled, OrderLapsed, OrderPaid, OrderPlaced
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.quotes import Quote, quote
-from parcelle.domain.catalog.models import Price
+from parcelle.domain.catalog.models import Price, Product
 from parcelle.domain.tenancy.models import Organization
 
 # How long an order waits for its payment. A transfer takes days, and what is paid later becomes credit.
@@ -41,7 +41,7 @@ class Buyer:
     siren: str = ""
 
 
-def decide_tax(buyer: Buyer) -> taxes.Decision:
+def decide_tax(buyer: Buyer, product: Product) -> taxes.Decision:
     return taxes.decide(
         sellers.current().for_taxes(),
         taxes.Buyer(
@@ -50,6 +50,7 @@ def decide_tax(buyer: Buyer) -> taxes.Decision:
             vat_number=buyer.vat_number,
             vat_number_valid=buyer.vat_number_valid,
         ),
+        rate=product.vat_rate,
     )
 
 
@@ -70,7 +71,7 @@ def preview(price: Price, *, coupon_code: str, buyer: Buyer, now: datetime) -> Q
     coupon = None
     if coupon_code:
         coupon = coupons.check(coupon_code, plan=price.plan, subtotal=price.amount, email=buyer.email, now=now)
-    return quote(price.amount, coupon=coupon, decision=decide_tax(buyer))
+    return quote(price.amount, coupon=coupon, decision=decide_tax(buyer, price.plan.product))
 
 
 @transaction.atomic
@@ -98,7 +99,7 @@ def place(
     coupon = None
     if coupon_code:
         coupon = coupons.check(coupon_code, plan=price.plan, subtotal=price.amount, email=buyer.email, now=now)
-    sum_ = quote(price.amount, coupon=coupon, decision=decide_tax(buyer))
+    sum_ = quote(price.amount, coupon=coupon, decision=decide_tax(buyer, price.plan.product))
     order = Order.objects.create(
         number=_number(now),
         request_id=request_id,

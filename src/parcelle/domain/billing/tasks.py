@@ -8,7 +8,7 @@ import procrastinate
 from django.utils import timezone
 from procrastinate.contrib.django import app as queue
 
-from parcelle.domain.billing import refunds, test_payments, webhooks
+from parcelle.domain.billing import invoicing, refunds, test_payments, webhooks
 
 
 @queue.task(
@@ -36,3 +36,12 @@ def refund(*, refund_id: str) -> None:
 )
 def test_message(*, charge_id: str) -> None:
     test_payments.send_message(UUID(charge_id))
+
+
+@queue.task(
+    name="billing.finalise",
+    queue="invoices",
+    retry=procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3),
+)
+def finalise(*, invoice_id: str) -> None:
+    invoicing.attempt(UUID(invoice_id))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 from django.conf import settings
+from django.utils import timezone
 from stdnum.eu import vat
 from stdnum.exceptions import ValidationError
 from stdnum.fr import siren as sirens
 
 from parcelle.core import http
+from parcelle.domain.billing.models import VatCheck
 from parcelle.domain.billing.taxes import EU
 
 logger = structlog.get_logger(__name__)
@@ -47,15 +51,29 @@ def tidy_siren(number: str) -> str:
 
 
 def is_registered(number: str) -> bool | None:
-    """What VIES says of a well-formed number; None when it cannot be asked, which counts as "not confirmed"."""
+    """What VIES says of a well-formed number, kept with its time as the proof; None when it cannot be asked, which
+    counts as "not confirmed".
+    """
     if not settings.VIES_URL:
         return None
+    answer = _ask_vies(number)
+    valid = answer.get("valid")
+    found = valid if isinstance(valid, bool) else None
+    kept = {name: answer[name] for name in _KEPT if name in answer}
+    VatCheck.objects.create(number=number, valid=found, answer=kept, at=timezone.now())
+    return found
+
+
+# The rest of an answer is of no use later; the name and address prove that it was about this customer.
+_KEPT = ("valid", "requestDate", "requestIdentifier", "name", "address", "userError", "failed")
+
+
+def _ask_vies(number: str) -> dict[str, Any]:
     body = {"countryCode": number[:2], "vatNumber": number[2:]}
     try:
         response = http.request("POST", settings.VIES_URL, json=body, timeout=VIES_SECONDS)
-        answer = response.json() if response.status_code == 200 else {}
+        answer = response.json() if response.status_code == 200 else {"failed": f"HTTP {response.status_code}"}
     except (http.OutsideError, ValueError) as error:
         logger.warning("VIES did not answer", reason=type(error).__name__)
-        return None
-    valid = answer.get("valid") if isinstance(answer, dict) else None
-    return valid if isinstance(valid, bool) else None
+        return {"failed": type(error).__name__}
+    return answer if isinstance(answer, dict) else {"failed": "not an object"}

@@ -29,6 +29,15 @@ class Product(models.Model):
         validators=[MaxValueValidator(50)],
         help_text=_("How many standby instances are kept running, ready for the next sign-up."),
     )
+    vat_rate = models.DecimalField(
+        _("VAT rate in percent"),
+        max_digits=4,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text=_("Empty: the seller’s."),
+    )
     enabled = models.BooleanField(_("on sale"), default=True)
     position = models.PositiveSmallIntegerField(_("position"), default=0)
 

