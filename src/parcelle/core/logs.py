@@ -43,20 +43,21 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
-def _clean(value: Any) -> Any:
+def redacted(value: Any) -> Any:
+    """The same value without anything that is called a secret or looks like one."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {key: REDACTED if _SECRET_KEY.search(str(key)) else _clean(inner) for key, inner in value.items()}
+        return {key: REDACTED if _SECRET_KEY.search(str(key)) else redacted(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_clean(inner) for inner in value]
+        return [redacted(inner) for inner in value]
     # Whatever else is logged becomes text in the end, and an exception's text is the least trustworthy.
     return redact(repr(value) if isinstance(value, BaseException | bytes) else str(value))
 
 
 def redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        event[key] = REDACTED if _SECRET_KEY.search(key) else _clean(value)
+        event[key] = REDACTED if _SECRET_KEY.search(key) else redacted(value)
     return event
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+from parcelle.core.money import Money
 from parcelle.domain.accounts.models import ApiToken
+from parcelle.domain.billing import refunds
+from parcelle.domain.billing.models import GatewayEvent, Payment
 from parcelle.domain.notifications.models import MailboxMail, Message
 from parcelle.domain.provisioning.models import Domain, Finding, Instance, Operation, Target, Template
 from tests import people
+from tests.domain.billing import selling
 from tests.people import NOW, Cast
 
 
@@ -24,6 +28,33 @@ class World:
     template: Template
     token: ApiToken
     secrets: tuple[str, ...]
+
+
+def _sell(cast: Cast) -> None:
+    """An order with a payment, a refund and a message about it."""
+    order = selling.order(selling.open_shop(plan=cast.plan))
+    payment = selling.attempt(order)
+    Payment.objects.filter(pk=payment.pk).update(
+        state="paid",
+        received_minor=payment.amount_minor,
+        received_currency=payment.currency,
+        memo={"session": "Secret-memo-6"},
+    )
+    refunds.request(
+        payment.pk, amount=Money(100, "EUR"), reason="goodwill", actor=f"user:{cast.operator.pk}", now=NOW, by_hand=True
+    )
+    GatewayEvent.objects.create(
+        gateway="fake",
+        event_id="evt_1",
+        kind="charge.approved",
+        subject=str(payment.pk),
+        headers={"x-test-payment-signature": "Secret-signature-7", "cookie": "Secret-cookie-8"},
+        body=b'{"id": "evt_1", "client_secret": "Secret-client-9", "note": "<script>alert(1)</script>"}',
+        state="failed",
+        error="ZeroDivisionError: division by zero",
+        received_at=NOW,
+        payment=payment,
+    )
 
 
 def fill(cast: Cast) -> World:
@@ -94,6 +125,7 @@ def fill(cast: Cast) -> World:
         created_at=NOW,
     )
     MailboxMail.objects.create(message_id="a@b", sender="a", to="b", subject="c", raw=b"Secret-raw-4")
+    _sell(cast)
     token, plain = ApiToken.issue(user=cast.operator, name="Website", now=NOW)
     cast.owner.set_password("Secret-password-5")
     cast.owner.save()

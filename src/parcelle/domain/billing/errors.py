@@ -41,3 +41,11 @@ class CreditRefused(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class ParkedRefused(Exception):
+    """`code`: nothing_held, other_currency."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code

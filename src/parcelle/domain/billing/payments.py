@@ -21,6 +21,7 @@ from parcelle.core.logs import redact
 from parcelle.core.money import Money
 from parcelle.core.states import move
 from parcelle.domain.billing import gateways, ledger, order_states, orders, payment_states
+from parcelle.domain.billing.desk_events import PaymentAbandoned
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
 from parcelle.domain.billing.events import PaymentDeclined, PaymentOutcomeUnknown, PaymentParked, PaymentReceived
 from parcelle.domain.billing.gateways.base import (
@@ -289,6 +290,7 @@ def to_look_at(now: datetime) -> Iterator[UUID]:
 def abandon(payment_id: UUID, *, reason: str, actor: str, now: datetime) -> None:
     """A human decides that an unknown attempt was not paid. Raises IllegalTransition."""
     payment = Payment.objects.select_for_update().get(pk=payment_id)
+    order = Order.objects.only("organization_id").get(pk=payment.order_id)
     move(
         payment,
         payment_states.ABANDONED,
@@ -296,4 +298,11 @@ def abandon(payment_id: UUID, *, reason: str, actor: str, now: datetime) -> None
         reason="abandoned",
         remark=f"{actor}: {reason}"[:1000],
         settled_at=now,
+    )
+    events.record(
+        PaymentAbandoned(
+            organization_id=order.organization_id, payment_id=payment.pk, order_id=order.pk, reason=reason
+        ),
+        now=now,
+        actor=actor,
     )

@@ -15,10 +15,11 @@ from parcelle.core.logs import redact
 from parcelle.core.money import Money
 from parcelle.core.states import Transitions, move
 from parcelle.domain.billing import gateways, ledger, payment_states, payments
+from parcelle.domain.billing.desk_events import RefundRequested
 from parcelle.domain.billing.errors import RefundRefused
 from parcelle.domain.billing.events import PaymentRefunded
 from parcelle.domain.billing.gateways.base import GatewayError, RefundOutcome, RefundRequest
-from parcelle.domain.billing.models import Payment, Refund
+from parcelle.domain.billing.models import Order, Payment, Refund
 
 logger = structlog.get_logger(__name__)
 
@@ -45,11 +46,25 @@ def request(
     payment = lock(payment_id)
     if payment.state not in _REFUNDABLE:
         raise RefundRefused("not_paid")
-    if amount.currency != payment.currency or not 0 < amount.minor <= payment.amount_minor - payment.refunded_minor:
+    if amount.currency != payment.currency or not 0 < amount.minor <= payment.returnable.minor:
         raise RefundRefused("too_much")
     Payment.objects.filter(pk=payment.pk).update(refunded_minor=payment.refunded_minor + amount.minor)
     refund = Refund.objects.create(
         payment=payment, amount_minor=amount.minor, reason=reason, actor=actor, by_hand=by_hand, created_at=now
+    )
+    events.record(
+        RefundRequested(
+            organization_id=Order.objects.values_list("organization_id", flat=True).get(pk=payment.order_id),
+            payment_id=payment.pk,
+            order_id=payment.order_id,
+            refund_id=refund.pk,
+            amount_minor=amount.minor,
+            currency=amount.currency,
+            by_hand=by_hand,
+            reason=reason,
+        ),
+        now=now,
+        actor=actor,
     )
     if by_hand:
         _done(refund, payment_id, now=now, provider_id="")
@@ -119,7 +134,7 @@ def _done(refund: Refund, payment_id: UUID, *, now: datetime, provider_id: str) 
     move(refund, Refund.DONE, table=TRANSITIONS, settled_at=now, provider_id=provider_id or refund.provider_id)
     payment = Payment.objects.select_related("order").get(pk=payment_id)
     given_back = sum(payment.refunds.filter(state=Refund.DONE).values_list("amount_minor", flat=True))
-    whole = given_back >= payment.amount_minor
+    whole = given_back >= (payment.received or payment.amount).minor
     to = payment_states.REFUNDED if whole else payment_states.PARTLY_REFUNDED
     if payment.state != to:
         move(payment, to, table=payment_states.TRANSITIONS)

@@ -8,7 +8,7 @@ import procrastinate
 from django.utils import timezone
 from procrastinate.contrib.django import app as queue
 
-from parcelle.domain.billing import invoicing, refunds, test_payments, webhooks
+from parcelle.domain.billing import invoicing, payments, refunds, test_payments, webhooks
 
 
 @queue.task(
@@ -18,6 +18,15 @@ from parcelle.domain.billing import invoicing, refunds, test_payments, webhooks
 )
 def process_event(*, event_id: int) -> None:
     webhooks.process(event_id, now=timezone.now())
+
+
+@queue.task(
+    name="billing.look",
+    queue="payments",
+    retry=procrastinate.RetryStrategy(max_attempts=6, exponential_wait=3),
+)
+def look(*, payment_id: str) -> None:
+    payments.look(UUID(payment_id), now=timezone.now())
 
 
 @queue.task(

@@ -12,14 +12,18 @@ from django.db import transaction
 from django.db.models import Q
 from procrastinate.contrib.django import app as queue
 
+from parcelle.core import events
 from parcelle.core.logs import redact
+from parcelle.core.states import move
 from parcelle.domain.billing import gateways, payments
+from parcelle.domain.billing.desk_events import GatewayMessageRetried
 from parcelle.domain.billing.models import GatewayEvent, Payment
 
 logger = structlog.get_logger(__name__)
 
 # What a service may send of what its client sent: enough for every signature, too little to fill the disk.
 MOST_BYTES = 512 * 1024
+_RETRY = {state: frozenset({GatewayEvent.RECEIVED}) for state in (GatewayEvent.FAILED, GatewayEvent.IGNORED)}
 
 
 @transaction.atomic
@@ -47,6 +51,17 @@ def receive(gateway: str, *, headers: Mapping[str, str], body: bytes, now: datet
 
 def hand_over(event: GatewayEvent) -> None:
     queue.configure_task("billing.process_event", queue="payments", priority=5).defer(event_id=event.pk)
+
+
+@transaction.atomic
+def retry(event_id: int, *, actor: str, now: datetime) -> None:
+    """Has a message dealt with once more that failed, or that nobody could place. Raises IllegalTransition."""
+    event = GatewayEvent.objects.select_for_update().get(pk=event_id)
+    move(event, GatewayEvent.RECEIVED, table=_RETRY)
+    events.record(
+        GatewayMessageRetried(gateway=event.gateway, message_id=event.pk, kind=event.kind), now=now, actor=actor
+    )
+    hand_over(event)
 
 
 def process(event_id: int, *, now: datetime) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin import helpers
 from django.contrib.admin.options import Action, ActionLocation
@@ -22,8 +23,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from parcelle.core.states import IllegalTransition
+from parcelle.domain.billing.errors import ParkedRefused, RefundRefused
 from parcelle.domain.catalog.blueprints import BlueprintError
 from parcelle.domain.provisioning.errors import InstanceBusy, NameTaken, ProvisioningError
+from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import PageMixin
 from parcelle.surfaces.backoffice.values import list_of, page_of
 
@@ -41,9 +44,17 @@ class Forecast:
     shown: str = ""
 
 
+class RowForm(forms.Form):
+    """What a verb wants to know before it is done to `row`; it finds the answers in `row.given`."""
+
+    def __init__(self, row: Any, data: Any = None) -> None:
+        self.row = row
+        super().__init__(data)
+
+
 @dataclass(frozen=True)
 class Verb:
-    """Something an operator can do to one or several rows."""
+    """Something an operator can do to one or several rows; with a form to one alone, on its own page."""
 
     name: str
     label: str | Promise
@@ -56,6 +67,7 @@ class Verb:
     do: Callable[[Any, str, datetime], object]
     done: str | Promise
     dangerous: bool = False
+    form: type[RowForm] | None = None
 
 
 def refusal(error: Exception) -> str | None:
@@ -71,6 +83,8 @@ def refusal(error: Exception) -> str | None:
         return _("It no longer exists.")
     if isinstance(error, ProvisioningError | BlueprintError):
         return str(error)
+    if isinstance(error, RefundRefused | ParkedRefused):
+        return words.word(words.MONEY_REFUSED, error.code)
     return None
 
 
@@ -96,6 +110,8 @@ class Changing(PageMixin):
         if action_location is not ActionLocation.CHANGE_LIST or not self.has_operate_permission(request):
             return actions
         for verb in self.verbs:
+            if verb.form is not None:
+                continue
             title = f"{verb.label}…"
             actions[verb.name] = Action(_bulk(verb), verb.name, title, title, [ActionLocation.CHANGE_LIST])
         return actions
@@ -108,8 +124,11 @@ class Changing(PageMixin):
         if row is None:
             messages.error(request, _("It no longer exists."))
             return HttpResponseRedirect(list_of(self.model))
-        if request.POST.get("confirmed") != verb.name:
-            return self._confirm(request, verb, [row], back=page_of(row))
+        confirmed = request.POST.get("confirmed") == verb.name
+        form = verb.form(row, request.POST if confirmed else None) if verb.form else None
+        if not confirmed or (form is not None and not form.is_valid()):
+            return self._confirm(request, verb, [row], back=page_of(row), form=form)
+        row.given = form.cleaned_data if form is not None else {}
         [(_row, done, sentence)] = self._carry_out(request, verb, [row])
         messages.add_message(request, messages.SUCCESS if done else messages.ERROR, f"{row}: {sentence}")
         return HttpResponseRedirect(page_of(row))
@@ -137,7 +156,9 @@ class Changing(PageMixin):
         """The second column of the confirmation."""
         return ""
 
-    def _confirm(self, request: HttpRequest, verb: Verb, rows: list[Any], *, back: str) -> HttpResponse:
+    def _confirm(
+        self, request: HttpRequest, verb: Verb, rows: list[Any], *, back: str, form: RowForm | None = None
+    ) -> HttpResponse:
         forecasts = verb.foresee(rows)
         possible = sum(forecast.possible for forecast in forecasts)
         context = {
@@ -151,6 +172,7 @@ class Changing(PageMixin):
                 for row, forecast in zip(rows, forecasts, strict=True)
             ],
             "possible": possible,
+            "form": form,
             "submit": ngettext("%(verb)s %(count)d row", "%(verb)s %(count)d rows", possible)
             % {"verb": verb.label, "count": possible}
             if len(rows) > 1

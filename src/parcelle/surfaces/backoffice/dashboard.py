@@ -21,7 +21,7 @@ from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Finding, Instance, Operation, Target
 from parcelle.domain.tenancy.models import Organization
-from parcelle.surfaces.backoffice import words
+from parcelle.surfaces.backoffice import money_work, words
 from parcelle.surfaces.backoffice.base import lean, name_actors
 from parcelle.surfaces.backoffice.core import with_subjects
 from parcelle.surfaces.backoffice.values import days_left, duration, list_of, page_of
@@ -47,7 +47,7 @@ class Line:
     percent: int = 0
 
 
-def fill(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Called by unfold before it renders the home page."""
     now = timezone.now()
     counts: list[Any] = list(
@@ -62,6 +62,7 @@ def fill(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "signups": _signups(now),
         "trials": _trials(now),
         "failures": _failures(now),
+        "money": money_work.lines(request),
         "queue": _queue(now),
         "pools": _pools(counts),
         "targets": _targets(counts),

@@ -66,6 +66,27 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
             ],
         ),
         (
+            _("Money"),
+            [
+                _item(_("Orders"), "shopping_cart", _page("billing_order")),
+                _item(
+                    _("Payments"),
+                    "payments",
+                    _page("billing_payment"),
+                    badge="parcelle.surfaces.backoffice.money_work.payments_badge",
+                    badge_variant="danger",
+                ),
+                _item(_("Refunds"), "undo", _page("billing_refund")),
+                _item(
+                    _("Payment services’ messages"),
+                    "webhook",
+                    _page("billing_gatewayevent"),
+                    badge="parcelle.surfaces.backoffice.money_work.messages_badge",
+                    badge_variant="warning",
+                ),
+            ],
+        ),
+        (
             _("Hosting"),
             [
                 _item(

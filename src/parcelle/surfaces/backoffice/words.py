@@ -181,6 +181,11 @@ FACTS: Words = {
     "OrderLapsed": _("Order lapsed"),
     "OrderPaid": _("Order paid"),
     "OrderPlaced": _("Order placed"),
+    "GatewayMessageRetried": _("Message of a payment service tried again"),
+    "ParkedPaymentAccepted": _("Parked payment accepted"),
+    "ParkedPaymentReturned": _("Parked payment given back"),
+    "PaymentAbandoned": _("Payment given up"),
+    "RefundRequested": _("Refund asked for"),
     "PaymentDeclined": _("Payment declined"),
     "PaymentOutcomeUnknown": _("Outcome of a payment unknown"),
     "PaymentParked": _("Payment needs a human"),
@@ -190,6 +195,41 @@ FACTS: Words = {
     "TrialEnded": _("Trial ended"),
     "TrialReminderDue": _("Trial reminder due"),
     "TrialStarted": _("Trial started"),
+}
+
+GATEWAYS: Words = {
+    "fake": _("Test payment"),
+    "stripe": _("Card (Stripe)"),
+    "paypal": _("PayPal"),
+    "mtn_momo": _("MTN Mobile Money"),
+    "bank_transfer": _("Bank transfer"),
+}
+
+# Why a payment is as it is, for the operator.
+PAYMENT_REASONS: Words = {
+    "declined": _("The service said no and gave no reason"),
+    "refused_by_payer": _("Not approved by the customer"),
+    "not_enough_funds": _("Not enough money on the account"),
+    "limit_reached": _("Over the account’s limit"),
+    "no_account": _("This number, card or account cannot pay"),
+    "seller_setup": _("Our own account is not set up for this: look at the remark"),
+    "service_down": _("The service did not answer"),
+    "blocked": _("Stopped by the service’s own checks"),
+    "expired": _("Not finished in time"),
+    "abandoned": _("Given up by a human"),
+    "amount_differs": _("Another amount or currency came in than was asked for"),
+    "charged_back": _("Taken back by the bank before it was counted"),
+    "dispute": _("Contested, and decided for the customer"),
+    "reversal": _("Taken back by the service"),
+    "accepted": _("Accepted by a human"),
+    "returned": _("Given back by a human"),
+}
+
+MONEY_REFUSED: Words = {
+    "too_much": _("More than is left of what came in."),
+    "not_paid": _("Nothing came in, or it was given back already."),
+    "nothing_held": _("No money is held for this payment."),
+    "other_currency": _("It came in another currency: it can be the customer’s credit, or be given back by hand."),
 }
 
 MESSAGES: Words = {
@@ -234,6 +274,9 @@ JOB_EVENTS: Words = {
 # What unfold calls the colours of a badge, by state of anything that has states.
 COLOURS = {
     **dict.fromkeys(("live", "active", "succeeded", "ready", "sent"), "success"),
+    **dict.fromkeys(("paid", "paid_late", "fulfilled", "done"), "success"),
+    **dict.fromkeys(("open", "submitted", "received"), "info"),
+    **dict.fromkeys(("parked", "charged_back"), "danger"),
     **dict.fromkeys(("standby", "trialing", "requested", "provisioning", "building"), "info"),
     **dict.fromkeys(("queued", "running", "waiting", "doing", "todo"), "info"),
     **dict.fromkeys(("suspended", "past_due", "undoing", "expired"), "warning"),

@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Greatest
 from django.utils.translation import gettext_lazy as _
 
 from parcelle.core.crypto import EncryptedJSONField
@@ -64,7 +65,10 @@ class Payment(models.Model):
                 fields=["gateway", "provider_id"], condition=~Q(provider_id=""), name="provider_payment_once"
             ),
             models.CheckConstraint(
-                condition=Q(refunded_minor__gte=0, refunded_minor__lte=F("amount_minor")),
+                condition=Q(
+                    refunded_minor__gte=0,
+                    refunded_minor__lte=Greatest(F("amount_minor"), Coalesce(F("received_minor"), 0)),
+                ),
                 name="refunds_within_the_payment",
             ),
         ]
@@ -75,6 +79,21 @@ class Payment(models.Model):
     @property
     def amount(self) -> Money:
         return Money(self.amount_minor, self.currency)
+
+    @property
+    def received(self) -> Money | None:
+        """What came in; None when the service never told."""
+        if self.received_minor is None or not self.received_currency:
+            return None
+        return Money(self.received_minor, self.received_currency)
+
+    @property
+    def returnable(self) -> Money:
+        """What can still be given back in the payment's own currency."""
+        received = self.received or self.amount
+        if received.currency != self.currency:
+            return Money.zero(self.currency)
+        return Money(received.minor - self.refunded_minor, self.currency)
 
 
 class Refund(models.Model):

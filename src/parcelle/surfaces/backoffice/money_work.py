@@ -1,0 +1,63 @@
+"""What waits for somebody at the vendor's where money is concerned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet, Value
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from parcelle.domain.billing import payment_states
+from parcelle.domain.billing.models import GatewayEvent, Payment, Refund
+from parcelle.surfaces.backoffice.values import list_of
+
+PARKED = Q(state=payment_states.PARKED)
+# Nobody asks the service any more: it has told no outcome in the time it has.
+SILENT = Q(state=payment_states.UNKNOWN, look_at=None)
+_COUNTED = "_money_work"
+
+
+def lines(request: HttpRequest) -> dict[str, Any]:
+    """One line for each kind of work that there is, and how much of it in all."""
+    numbers = _numbers(request)
+    work = [
+        ("parked", _("Came in otherwise than asked"), list_of(Payment, "work=parked")),
+        ("silent", _("Outcome never told"), list_of(Payment, "work=silent")),
+        ("refunds", _("Refunds that failed"), list_of(Refund, f"state__exact={Refund.FAILED}")),
+        ("messages", _("Messages that could not be dealt with"), list_of(GatewayEvent, f"state={GatewayEvent.FAILED}")),
+    ]
+    shown = [{"title": title, "number": numbers[name], "url": url} for name, title, url in work if numbers[name]]
+    return {"total": numbers.total(), "lines": shown}
+
+
+def payments_badge(request: HttpRequest) -> str:
+    """How many payments only a human lets go on; nothing to show for none."""
+    numbers = _numbers(request)
+    return str(numbers["parked"] + numbers["silent"] or "")
+
+
+def messages_badge(request: HttpRequest) -> str:
+    return str(_numbers(request)["messages"] or "")
+
+
+def _numbers(request: HttpRequest) -> Counter[str]:
+    """Counted once per page, which shows them in several places, and all in one question."""
+    known: Counter[str] | None = getattr(request, _COUNTED, None)
+    if known is None:
+        parts = [
+            _count("parked", Payment.objects.filter(PARKED)),
+            _count("silent", Payment.objects.filter(SILENT)),
+            _count("refunds", Refund.objects.filter(state=Refund.FAILED)),
+            _count("messages", GatewayEvent.objects.filter(state=GatewayEvent.FAILED)),
+        ]
+        known = Counter(dict(parts[0].union(*parts[1:], all=True).order_by()))
+        setattr(request, _COUNTED, known)
+    return known
+
+
+def _count(name: str, rows: QuerySet[Any]) -> QuerySet[Any, Any]:
+    marked = rows.order_by().annotate(work=Value(name)).values("work")
+    counts: QuerySet[Any, Any] = marked.annotate(number=Count("pk")).values_list("work", "number")
+    return counts
