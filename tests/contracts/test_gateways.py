@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from parcelle.core.money import Money
+from parcelle.domain.billing import transfers
 from parcelle.domain.billing.gateways import GATEWAYS, fake
 from parcelle.domain.billing.gateways.base import (
     DECLINE_CODES,
@@ -29,11 +30,12 @@ from parcelle.domain.billing.gateways.base import (
     RefundRequest,
 )
 from parcelle.domain.billing.gateways.mtn_momo.gateway import MtnMomoGateway
-from parcelle.domain.billing.models import FakeCharge
-from tests import needs
+from parcelle.domain.billing.models import FakeCharge, Payment, Transfer
+from tests import needs, people
+from tests.domain.billing import selling, transferring
 from tests.simulators import mtn_momo, mtn_momo_server, stripe
 
-pytestmark = [pytest.mark.django_db]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
 
 
 @dataclass
@@ -107,6 +109,36 @@ def stripe_server() -> Iterator[stripe.Stripe]:
         yield server
 
 
+def _bank_transfer(_request: pytest.FixtureRequest) -> Counter:
+    """The other side is an operator, who finds the money on the account, or does not."""
+    transferring.switch_on()
+
+    def made(charge: Charge) -> Transfer:
+        if not Payment.objects.filter(pk=charge.payment_id).exists():
+            Payment.objects.create(
+                pk=charge.payment_id,
+                number=charge.number,
+                order=selling.order(selling.open_shop()),
+                gateway="bank_transfer",
+                state="pending",
+                amount_minor=charge.amount.minor,
+                currency=charge.amount.currency,
+                key=charge.key,
+                created_at=people.NOW,
+            )
+        return Transfer.objects.get(key=charge.key)
+
+    return Counter(
+        gateway=GATEWAYS["bank_transfer"](transferring.SETTINGS, True),
+        amount=Money(5880, "EUR"),
+        approve=lambda charge: void(transferring.confirm(made(charge))),
+        decline=lambda charge: transfers.refuse(made(charge).pk, reason="not_received", actor="test", now=people.NOW),
+        charges=Transfer.objects.count,
+        message=None,
+        foreign="USD",
+    )
+
+
 def void(_result: object) -> None:
     """For what is done, not told."""
 
@@ -143,6 +175,7 @@ def momo() -> Iterator[mtn_momo.Momo]:
 
 
 COUNTERS: dict[str, Callable[[pytest.FixtureRequest], Counter]] = {
+    "bank_transfer": _bank_transfer,
     "fake": _fake,
     "mtn_momo": _mtn_momo,
     "stripe": _stripe,

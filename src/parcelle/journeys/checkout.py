@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from parcelle.core.models import Fact
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import order_states, orders, payments, refunds, subscriptions
+from parcelle.domain.billing import order_states, orders, payments, receipts, refunds, subscriptions, transfers
 from parcelle.domain.billing.gateways.base import Outcome
 from parcelle.domain.billing.models import Order, Payment, Subscription
 from parcelle.domain.billing.orders import Buyer
@@ -114,6 +114,8 @@ def run(*, now: datetime) -> dict[str, int]:
     One that cannot be dealt with never stops the others.
     """
     return {
+        "transfers": _each(transfers.to_lapse(now), transfers.lapse, now=now),
+        "receipts": _each(receipts.to_remove(now), receipts.remove, now=now),
         "looked": _each(payments.to_look_at(now), payments.look, now=now),
         "refunds": _each(refunds.unsettled(now), refunds.carry_out, now=now),
         "lapsed": _each(orders.to_lapse(now), orders.lapse, now=now),

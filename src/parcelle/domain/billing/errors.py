@@ -49,3 +49,33 @@ class ParkedRefused(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class TransferRefused(Exception):
+    """What an operator or a customer wants to note about a transfer is not possible now.
+
+    `code`: changed, closed, no_reference, no_amount, other_currency, in_future, reference_used, same_person,
+    decided, no_receipt, too_much_missing, not_on_the_way, matched, no_match or too_large.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class ReceiptRefused(Exception):
+    """`code`: empty, too_large, not_readable, too_many or closed."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class StatementRefused(Exception):
+    """A file cannot be imported; `code`: empty, too_large, not_a_statement, forbidden_xml, encoding, columns,
+    account or imported. `detail` says where, for the operator."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code} {detail}".strip())
+        self.code = code
+        self.detail = detail

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from parcelle.domain.billing.errors import GatewayUnusable
+from parcelle.domain.billing.gateways.bank_transfer import BankTransferGateway
 from parcelle.domain.billing.gateways.base import Gateway
 from parcelle.domain.billing.gateways.fake import FakeGateway
 from parcelle.domain.billing.gateways.mtn_momo.gateway import MtnMomoGateway
@@ -13,6 +14,7 @@ from parcelle.domain.billing.models import GatewaySettings
 
 # name -> how to open it from an operator's values and whether they are for real money
 GATEWAYS: dict[str, Callable[[Mapping[str, str], bool], Gateway]] = {
+    "bank_transfer": BankTransferGateway.open,
     "fake": FakeGateway.open,
     "mtn_momo": MtnMomoGateway.open,
     "stripe": StripeGateway.open,

@@ -15,10 +15,20 @@ from parcelle.domain.billing.models.orders import CouponUse, Order
 from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
 from parcelle.domain.billing.models.sellers import Seller
 from parcelle.domain.billing.models.subscriptions import Subscription, TrialReminder
+from parcelle.domain.billing.models.transfers import (
+    Confirmation,
+    Payout,
+    Receipt,
+    Statement,
+    StatementFormat,
+    StatementLine,
+    Transfer,
+)
 
 __all__ = [
     "BillingDetails",
     "ChainHead",
+    "Confirmation",
     "CouponUse",
     "ExchangeRate",
     "FakeCharge",
@@ -33,9 +43,15 @@ __all__ = [
     "NumberSeries",
     "Order",
     "Payment",
+    "Payout",
+    "Receipt",
     "Refund",
     "Seller",
+    "Statement",
+    "StatementFormat",
+    "StatementLine",
     "Subscription",
+    "Transfer",
     "TrialReminder",
     "VatCheck",
 ]
