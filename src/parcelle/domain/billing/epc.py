@@ -21,7 +21,7 @@ def qr_code(account: Account, *, holder: str, amount: Money, reference: str) -> 
         name=holder[:70],
         iban=account.iban,
         bic=account.bic or None,
-        amount=f"{amount.amount:.2f}",
+        amount=amount.amount,
         reference=reference,
         # What banking applications read without exception, whatever the name needs.
         encoding="utf-8",
