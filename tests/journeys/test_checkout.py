@@ -149,7 +149,7 @@ def test_the_sweeper_finds_what_no_browser_and_no_message_told(price: Price) -> 
     order = place(price)
     payment = attempt(order)
     click(payment, "approved")
-    assert checkout.run(now=LATER) == {"looked": 1, "refunds": 0, "lapsed": 0}
+    assert checkout.run(now=LATER) == {"transfers": 0, "receipts": 0, "looked": 1, "refunds": 0, "lapsed": 0}
     order.refresh_from_db()
     assert order.state == "paid"
     assert checkout.run(now=LATER)["looked"] == 0
