@@ -27,7 +27,7 @@ DROP FUNCTION billing_transfer_notify();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0005_ledger_stays'),
+        ('billing', '0007_invoices_stay'),
     ]
 
     operations = [
