@@ -27,7 +27,7 @@ DROP FUNCTION billing_transfer_notify();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0007_invoices_stay'),
+        ('billing', '0008_refunds_within_what_came'),
     ]
 
     operations = [
