@@ -12,7 +12,16 @@ from django.utils import timezone
 
 from parcelle.core.models import Fact
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import order_states, orders, payments, receipts, refunds, subscriptions, transfers
+from parcelle.domain.billing import (
+    order_states,
+    orders,
+    payment_states,
+    payments,
+    receipts,
+    refunds,
+    subscriptions,
+    transfers,
+)
 from parcelle.domain.billing.gateways.base import Outcome
 from parcelle.domain.billing.models import Order, Payment, Subscription
 from parcelle.domain.billing.orders import Buyer
@@ -51,12 +60,16 @@ def place(
     )
 
 
-def pay(order_id: UUID, *, gateway: str, details: Mapping[str, str], now: datetime) -> tuple[Payment, Outcome | None]:
+def pay(
+    order_id: UUID, *, gateway: str, details: Mapping[str, str], now: datetime, key: UUID | None = None
+) -> tuple[Payment, Outcome | None]:
     """Begins an attempt and hands it to the payment service; no outcome means that it is not known yet.
 
-    Raises OrderClosed, PaymentOpen and GatewayUnusable.
+    The same `key` again is the same attempt. Raises OrderClosed, PaymentOpen and GatewayUnusable.
     """
-    payment = payments.begin(order_id, gateway=gateway, details=details, now=now)
+    payment = payments.begin(order_id, gateway=gateway, details=details, now=now, key=key)
+    if payment.state != payment_states.SUBMITTED:
+        return payment, None
     return payment, payments.carry_out(payment.pk, now=now)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
@@ -40,8 +40,10 @@ from parcelle.domain.billing.models import Order, Payment
 logger = structlog.get_logger(__name__)
 
 
-def begin(order_id: UUID, *, gateway: str, details: Mapping[str, str], now: datetime) -> Payment:
-    """The intention: a stored attempt that may now be carried out.
+def begin(
+    order_id: UUID, *, gateway: str, details: Mapping[str, str], now: datetime, key: UUID | None = None
+) -> Payment:
+    """The intention: a stored attempt that may now be carried out; the same `key` again is the same attempt.
 
     Raises OrderClosed, PaymentOpen while an earlier attempt may still succeed, GatewayUnusable.
     """
@@ -49,6 +51,8 @@ def begin(order_id: UUID, *, gateway: str, details: Mapping[str, str], now: date
     try:
         with transaction.atomic():
             order = Order.objects.select_for_update().get(pk=order_id)
+            if (earlier := order.payments.filter(key=key).first() if key else None) is not None:
+                return earlier
             if order.state != order_states.OPEN or order.expires_at <= now:
                 raise OrderClosed
             if gateway not in gateways.offered() or not opened.accepts(order.total, order.buyer["country"]):
@@ -60,6 +64,7 @@ def begin(order_id: UUID, *, gateway: str, details: Mapping[str, str], now: date
                 state=payment_states.SUBMITTED,
                 amount_minor=order.total_minor,
                 currency=order.currency,
+                key=key or uuid4(),
                 details=dict(details),
                 created_at=now,
                 submitted_at=now,

@@ -9,6 +9,7 @@ from django.db.models import Prefetch, QuerySet
 
 from parcelle.core.money import Money
 from parcelle.domain.catalog.models import Feature, Plan, PlanFeature, Price, Product
+from parcelle.domain.catalog.queries import plans_on_sale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,24 @@ class Shelf:
     # The plan it can be tried with for nothing, if there is one.
     trial: Plan | None
     features: tuple[Feature, ...]
+
+
+def plans(*, product: str | None = None, currency: str | None = None, interval: str | None = None) -> QuerySet[Plan]:
+    """Plans on sale, with their current prices as `current`, what they include, and their product's features.
+
+    With a currency or an interval only those that have such a price.
+    """
+    found = plans_on_sale().prefetch_related(
+        Prefetch("prices", Price.objects.filter(retired_at=None), to_attr="current"),
+        Prefetch("included", PlanFeature.objects.select_related("feature")),
+    )
+    if product is not None:
+        found = found.filter(product__slug=product)
+    wanted = {"currency": currency, "interval": interval}
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    if asked:
+        found = found.filter(pk__in=Price.objects.filter(retired_at=None, **asked).values("plan"))
+    return found.order_by("product__position", "product__name", "position", "name", "pk")
 
 
 def currencies() -> list[str]:

@@ -22,23 +22,28 @@ from ninja.renderers import JSONRenderer
 from parcelle.surfaces.api import openapi, problems
 from parcelle.surfaces.api.docs import Docs
 from parcelle.surfaces.api.problems import Problem
-from parcelle.surfaces.api.routes import instances
+from parcelle.surfaces.api.routes import coupons, instances, orders, payments, plans
 from parcelle.surfaces.api.routes import problems as problem_pages
 from parcelle.surfaces.api.sentences import sentence
 
 logger = structlog.get_logger(__name__)
 
 _DESCRIPTION = """\
-Create and run isolated instances of the applications on sale here.
+Create and run isolated instances of the applications on sale here, and sell them.
 
 1. Make a token in the back office or with `parcelle token create`, and send it as `Authorization: Bearer parcelle_…`.
 2. `POST /api/instances` answers 202 at once with an `instanceId`.
 3. `GET /api/instances/{instanceId}` shows the real progress; when `status` is `running`, the address answers and the
    first user has been proven to be able to sign in.
 
+To sell: `GET /api/tenants/plans/` needs no token and shows what there is to buy; `POST /api/tenants/orders/` fixes
+price and tax; `POST /api/tenants/orders/{orderId}/initiate_payment/` says where the customer pays; when the order is
+`fulfilled`, its `instanceId` can be followed as above. Amounts are whole minor units with their currency, and a text
+for people.
+
 Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)); their sentences follow the header
 `Accept-Language` (French or English, French by default), their `type` and the `code` of each field stay the same.
-Repeat a `POST` safely with the header `Idempotency-Key`.
+Repeat any `POST` safely with the header `Idempotency-Key`.
 """
 
 
@@ -162,4 +167,6 @@ api = ParcelleAPI(
     parser=_StrictJson(),
 )
 api.add_router("", instances.router)
+for noun in (plans, orders, payments, coupons):
+    api.add_router("", noun.router)
 api.add_router("", problem_pages.router)

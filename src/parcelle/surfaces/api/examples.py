@@ -96,3 +96,231 @@ DETAILS = {
     "trial-used": "You have already used your free trial (Essai). Write to us to go on.",
     "too-many-requests": "This token has used up its 600 requests per minute. Try again in 12 s.",
 }
+
+PLAN_ID = "0b5f6a3e-8a43-4a6e-9d1e-5f7a2c1b9d10"
+PRICE_ID = "3f0b9ad5-4f0e-4b6c-9a53-2b3c4d5e6f70"
+ORDER_ID = "c7d1a2b3-2f4e-4d5c-8a6b-1e2f3a4b5c6d"
+PAYMENT_ID = "e2b1c0d9-6a5f-4e3d-9c8b-7a6f5e4d3c2b"
+
+
+def _euros(minor: int, text: str) -> dict[str, Any]:
+    return {"minor": minor, "currency": "EUR", "text": text}
+
+
+_PLAN = {
+    "planId": PLAN_ID,
+    "slug": "silver",
+    "name": "Silver",
+    "summary": "For a team at work.",
+    "productSlug": "tryton",
+    "productName": "Tryton",
+    "popular": True,
+    "onRequest": False,
+    "contactUrl": None,
+    "trialDays": 0,
+    "retentionDays": 30,
+    "limits": [
+        {"metric": "users", "name": "Users", "amount": 10, "unlimited": False},
+        {"metric": "storage_gb", "name": "Storage in GB", "amount": 25, "unlimited": False},
+    ],
+    "resources": {"memoryMb": None, "cpus": None, "processes": None},
+    "prices": [
+        {"priceId": PRICE_ID, "interval": "month", "amount": _euros(4900, "€49.00"), "savingPercent": 0},
+        {
+            "priceId": "b1c2d3e4-5f60-4718-8293-a4b5c6d7e8f9",
+            "interval": "year",
+            "amount": _euros(49000, "€490.00"),
+            "savingPercent": 16,
+        },
+    ],
+}
+_ON_REQUEST = {
+    **_PLAN,
+    "planId": "6d3c1f5e-7a2b-4c9d-8e0f-1a2b3c4d5e6f",
+    "slug": "enterprise",
+    "name": "Entreprise",
+    "summary": "Several companies, servers of your own, a contract on your terms.",
+    "popular": False,
+    "onRequest": True,
+    "contactUrl": "http://localhost:8000/contact?plan=6d3c1f5e-7a2b-4c9d-8e0f-1a2b3c4d5e6f",
+    "limits": [],
+    "prices": [],
+}
+_FEATURES = {
+    "planId": PLAN_ID,
+    "items": [
+        {
+            "key": "users",
+            "name": "Users",
+            "icon": "users",
+            "included": True,
+            "counted": True,
+            "amount": 10,
+            "unlimited": False,
+        },
+        {
+            "key": "support",
+            "name": "Answers within one working day",
+            "icon": "lifebuoy",
+            "included": False,
+            "counted": False,
+            "amount": None,
+            "unlimited": False,
+        },
+    ],
+}
+_ORDER = {
+    "orderId": ORDER_ID,
+    "number": "CMD-2026-000042",
+    "status": "open",
+    "planId": PLAN_ID,
+    "planName": "Silver",
+    "productSlug": "tryton",
+    "priceId": PRICE_ID,
+    "interval": "month",
+    "subtotal": _euros(4900, "€49.00"),
+    "discount": _euros(490, "€4.90"),
+    "tax": _euros(882, "€8.82"),
+    "total": _euros(5292, "€52.92"),
+    "couponCode": "BIENVENUE",
+    "email": "awa@diop.fr",
+    "organizationId": None,
+    "subscriptionId": None,
+    "instanceId": None,
+    "createdAt": "2026-03-02T09:15:00Z",
+    "expiresAt": "2026-03-16T09:15:00Z",
+    "paidAt": None,
+    "fulfilledAt": None,
+}
+_PAYMENT = {
+    "paymentId": PAYMENT_ID,
+    "number": "PAR2026000017",
+    "orderId": ORDER_ID,
+    "orderNumber": "CMD-2026-000042",
+    "method": "paypal",
+    "status": "pending",
+    "amount": _euros(5292, "€52.92"),
+    "received": None,
+    "refunded": _euros(0, "€0.00"),
+    "reason": None,
+    "message": None,
+    "providerReference": "5O190127TN364715T",
+    "createdAt": "2026-03-02T09:16:00Z",
+    "submittedAt": "2026-03-02T09:16:00Z",
+    "settledAt": None,
+}
+_NO_STEP = {"url": None, "lines": []}
+_REDIRECT = {
+    **_PAYMENT,
+    "next": {**_NO_STEP, "kind": "redirect", "url": "https://www.paypal.com/checkoutnow?token=5O190127TN364715T"},
+}
+_TELEPHONE = {**_PAYMENT, "method": "mtn_momo", "providerReference": None, "next": {**_NO_STEP, "kind": "wait"}}
+_DECLINED = {
+    **_PAYMENT,
+    "status": "declined",
+    "reason": "not_enough_funds",
+    "message": "There is not enough money on the account. Top it up and try again, or pay another way.",
+    "settledAt": "2026-03-02T09:17:00Z",
+    "next": None,
+}
+_PAID = {
+    **_PAYMENT,
+    "status": "paid",
+    "received": _euros(5292, "€52.92"),
+    "settledAt": "2026-03-02T09:17:00Z",
+    "next": None,
+}
+_OPEN_ORDER = {
+    **_ORDER,
+    "customer": {
+        "email": "awa@diop.fr",
+        "firstName": "Awa",
+        "lastName": "Diop",
+        "companyName": "Diop & Fils",
+        "phone": "+33612345678",
+        "country": "FR",
+        "address": "1 rue de la Paix",
+        "postcode": "75002",
+        "city": "Paris",
+        "vatNumber": "",
+        "siren": "",
+    },
+    "taxRate": "20",
+    "taxNote": None,
+    "methods": [{"method": "paypal", "asks": []}, {"method": "mtn_momo", "asks": ["phone"]}],
+    "payment": None,
+}
+_FULFILLED_ORDER = {
+    **_OPEN_ORDER,
+    "status": "fulfilled",
+    "organizationId": "8c7b6a59-4837-4261-9504-f3e2d1c0b9a8",
+    "subscriptionId": "1f2e3d4c-5b6a-4978-8695-a4b3c2d1e0f9",
+    "instanceId": INSTANCE_ID,
+    "paidAt": "2026-03-02T09:17:00Z",
+    "fulfilledAt": "2026-03-02T09:17:01Z",
+    "methods": [],
+    "payment": _PAID,
+}
+_VALID = {
+    "valid": True,
+    "reason": None,
+    "message": None,
+    "payments": 1,
+    "subtotal": _ORDER["subtotal"],
+    "discount": _ORDER["discount"],
+    "tax": _ORDER["tax"],
+    "total": _ORDER["total"],
+}
+_NOT_VALID = {
+    **_VALID,
+    "valid": False,
+    "reason": "used_up",
+    "message": "This code has been used up.",
+    "payments": None,
+    "discount": _euros(0, "€0.00"),
+    "tax": _euros(980, "€9.80"),
+    "total": _euros(5880, "€58.80"),
+}
+_PART = {"count": 1, "limit": 50, "offset": 0, "next": None}
+
+EXAMPLES |= {
+    "listPlans": {"page": {"items": [_PLAN, _ON_REQUEST], **_PART, "count": 2}},
+    "getPlan": {"plan": _PLAN, "onRequest": _ON_REQUEST},
+    "listPlanFeatures": {"features": _FEATURES},
+    "listOrders": {"page": {"items": [_ORDER], **_PART}},
+    "createOrder": {"open": _OPEN_ORDER},
+    "getOrder": {"open": _OPEN_ORDER, "fulfilled": _FULFILLED_ORDER},
+    "initiatePayment": {"redirect": _REDIRECT, "onTheTelephone": _TELEPHONE, "declined": _DECLINED},
+    "verifyPayment": {"fulfilled": _FULFILLED_ORDER, "declined": {**_OPEN_ORDER, "payment": _DECLINED}},
+    "listPayments": {"page": {"items": [_PAYMENT], **_PART}},
+    "getPayment": {"pending": _REDIRECT, "paid": _PAID, "declined": _DECLINED},
+    "validateCoupon": {"valid": _VALID, "notValid": _NOT_VALID},
+}
+_TENANTS = "/api/tenants"
+ADDRESSES |= {
+    "listPlans": f"{_TENANTS}/plans/?limit=0",
+    "getPlan": f"{_TENANTS}/plans/{PLAN_ID}/",
+    "listPlanFeatures": f"{_TENANTS}/plans/{PLAN_ID}/features/",
+    "listOrders": f"{_TENANTS}/orders/?limit=0",
+    "createOrder": f"{_TENANTS}/orders/",
+    "getOrder": f"{_TENANTS}/orders/{ORDER_ID}/",
+    "initiatePayment": f"{_TENANTS}/orders/{ORDER_ID}/initiate_payment/",
+    "verifyPayment": f"{_TENANTS}/orders/{ORDER_ID}/verify_payment/",
+    "listPayments": f"{_TENANTS}/payments/?limit=0",
+    "getPayment": f"{_TENANTS}/payments/{PAYMENT_ID}/",
+    "validateCoupon": f"{_TENANTS}/coupons/validate/",
+}
+_LIMIT = ERRORS["listInstances"]
+ERRORS |= {
+    "listPlans": _LIMIT,
+    "listOrders": _LIMIT,
+    "listPayments": _LIMIT,
+    "createOrder": [
+        {"pointer": "#/customer/country", "code": "country", "detail": "Two capitals, such as FR or CM (ISO 3166)."}
+    ],
+    "initiatePayment": [
+        {"pointer": "#/phone", "code": "phone", "detail": "Digits, with the country code first: +33 6 12 34 56 78."}
+    ],
+    "validateCoupon": [{"pointer": "#/code", "code": "missing", "detail": "This field is required."}],
+}
+DETAILS |= {"coupon-refused": "This code has been used up."}

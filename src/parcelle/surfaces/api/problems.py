@@ -71,6 +71,24 @@ KINDS: dict[str, Kind] = {
     "not-possible-now": Kind(
         409, _("Not possible in this state"), _("Look at the instance's `status`: it does not allow this change.")
     ),
+    "not-on-sale": Kind(
+        409, _("This price is no longer on sale"), _("Read the plans again: a price that changed has a new `priceId`.")
+    ),
+    "coupon-refused": Kind(409, _("The coupon cannot be used"), _("Order without it, or with another one.")),
+    "order-closed": Kind(
+        409, _("Nothing can be paid on this order any more"), _("It is paid or has lapsed: look at its `status`.")
+    ),
+    "payment-open": Kind(
+        409,
+        _("An earlier attempt may still succeed"),
+        _("Ask `verify_payment` how it stands; another one can begin once it is settled. Nobody pays twice."),
+    ),
+    "method-unusable": Kind(
+        409,
+        _("This way to pay cannot be used"),
+        _("Choose one of the order's `methods`: not every one takes this currency from this country."),
+    ),
+    "nothing-to-verify": Kind(409, _("Nothing was paid on this order yet"), _("Begin with `initiate_payment`.")),
     "request-in-progress": Kind(
         409,
         _("The same request is being answered right now"),

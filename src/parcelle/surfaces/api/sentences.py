@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,20 @@ from django.utils.translation import gettext_lazy as _
 
 _OF_FIELD: dict[str, Promise] = {
     "clientName": _("3 to 50 characters: lower-case letters without accents, digits and hyphens."),
+    "email": _("This e-mail address is not complete, for example name@company.com."),
     "adminEmail": _("This e-mail address is not complete, for example name@company.com."),
     "companyName": _("One line of text, 1 to 200 characters."),
+    **dict.fromkeys(("firstName", "lastName"), _("One line of text, 1 to 150 characters.")),
+    **dict.fromkeys(("address", "city", "postcode"), _("One line of text that is not too long.")),
+    "country": _("Two capitals, such as FR or CM (ISO 3166)."),
+    "currency": _("Three capitals, such as EUR or XAF (ISO 4217)."),
+    "vatNumber": _("This VAT number does not fit the country. Check it, or leave it out."),
+    "siren": _("A SIREN has nine digits, and one of these is wrong. Check it, or leave it out."),
+    **dict.fromkeys(("couponCode", "code"), _("3 to 40 letters, digits, hyphens and underscores.")),
+    "method": _("The name of one of the order’s ways to pay, such as “paypal”."),
     "language": _("“fr” or “en”."),
     "phone": _("Digits, with the country code first: +33 6 12 34 56 78."),
     "Idempotency-Key": _("1 to 255 visible characters without blanks or accents."),
-    "status": _("One of creating, running, sleeping, suspended, archived, failed."),
 }
 _OF_CODE: dict[str, Promise] = {
     "missing": _("This field is required."),
@@ -27,6 +36,8 @@ _OF_CODE: dict[str, Promise] = {
     "model_attributes_type": _("This must be a JSON object."),
     "model_type": _("This must be a JSON object."),
     "dict_type": _("This must be a JSON object."),
+    **dict.fromkeys(("uuid_parsing", "uuid_type"), _("This must be an identifier as the API gave it.")),
+    "literal_error": _("One of %(expected)s."),
     "string_too_long": _("This is too long."),
     "greater_than_equal": _("This number must be at least %(ge)s."),
     "less_than_equal": _("This number must be at most %(le)s."),
@@ -40,4 +51,8 @@ def sentence(field: str, code: str, context: Mapping[str, Any]) -> str:
     words = _OF_CODE.get(code) if code in _PLAIN_CODES else _OF_FIELD.get(field, _OF_CODE.get(code))
     if words is None:
         return _now("This value is not valid.")
-    return str(words) % context if "%(" in str(words) else str(words)
+    text = str(words)
+    if "%(" not in text:
+        return text
+    # Pydantic joins with an English "or".
+    return text % {**context, "expected": ", ".join(re.findall(r"'([^']*)'", str(context.get("expected", ""))))}

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Annotated
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
@@ -25,6 +24,7 @@ from parcelle.domain.provisioning.models import Instance, Operation
 from parcelle.journeys import instance_control, signup
 from parcelle.surfaces.api import tokens
 from parcelle.surfaces.api.idempotency import once, request_id
+from parcelle.surfaces.api.lists import Limit, Offset, part, refuse_unknown_parameters
 from parcelle.surfaces.api.openapi import problems_of
 from parcelle.surfaces.api.problems import Problem
 from parcelle.surfaces.api.schemas import (
@@ -40,7 +40,6 @@ from parcelle.surfaces.api.schemas import (
 
 router = Router(auth=tokens.BearerToken(), tags=["instances"], by_alias=True)
 
-_LIST_PARAMETERS = {"limit", "offset", "status", "clientName"}
 _CHANGE = ("forbidden", "not-found", "instance-busy", "not-possible-now")
 
 
@@ -145,39 +144,23 @@ def _no_plan(body: CreateInstance) -> Problem:
 )
 def index(
     request: HttpRequest,
-    limit: Annotated[int, Query(ge=1, le=200, description="How many at most.")] = 50,
-    offset: Annotated[int, Query(ge=0, le=10_000_000, description="How many to pass over.")] = 0,
+    limit: Limit = 50,
+    offset: Offset = 0,
     status: Annotated[Status | None, Query(description="Only those with this status.")] = None,
     client_name: Annotated[
         str | None, Query(alias="clientName", max_length=50, description="Only those with exactly this name.")
     ] = None,
 ) -> InstancePage:
     """The instances that the token's user may see, newest first: all customers' for an operator."""
-    _refuse_unknown_parameters(request)
+    refuse_unknown_parameters(request, {"status", "clientName"})
     rows = tokens.visible_to(tokens.user_of(request)).defer("secrets").order_by("-created_at", "-pk")
     if status is not None:
         rows = rows.filter(state__in=[state for state, word in STATUS_OF_STATE.items() if word == status])
     if client_name is not None:
         rows = rows.filter(slug=client_name.replace("\x00", ""))
-    count = rows.count()
-    items = [_summary(instance) for instance in rows[offset : offset + limit]]
-    following = None
-    if offset + limit < count:
-        asked = {"limit": limit, "offset": offset + limit, "status": status, "clientName": client_name}
-        kept = {name: value for name, value in asked.items() if value is not None}
-        following = f"{settings.PUBLIC_URL}/api/instances?{urlencode(kept)}"
-    return InstancePage(items=items, count=count, limit=limit, offset=offset, next=following)
-
-
-def _refuse_unknown_parameters(request: HttpRequest) -> None:
-    """A misspelt filter must not answer with everything."""
-    errors = [
-        {"parameter": name, "code": "extra_forbidden", "detail": _("This parameter is not known.")}
-        for name in request.GET
-        if name not in _LIST_PARAMETERS
-    ]
-    if errors:
-        raise Problem("invalid-request", errors[0]["detail"], errors=errors)
+    filters = {"status": status, "clientName": client_name}
+    instances, about = part(rows, path="/api/instances", limit=limit, offset=offset, filters=filters)
+    return InstancePage(items=[_summary(instance) for instance in instances], **about)
 
 
 @router.get(
