@@ -102,6 +102,7 @@ def test_the_application_does_what_its_document_says(
     from django.utils import timezone
 
     from parcelle.domain.accounts.models import ApiToken
+
     there = what_there_is(cast)
     _token, plain = ApiToken.issue(user=cast.operator, name="contract", now=timezone.now())
     operation = contract.find_operation_by_id(name)
