@@ -10,6 +10,7 @@ from parcelle.core.models import Fact
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.provisioning import queries as provisioning
 from parcelle.domain.tenancy import queries as organizations
+from parcelle.journeys import delivery
 from parcelle.journeys.telling import tell
 
 
@@ -32,16 +33,19 @@ def welcome(fact: Fact) -> None:
         instance_id=instance.pk,
         user_name=credentials.user_name,
         password=credentials.password,
-        trial_ends_at=_iso(subscription.trial_ends_at) if subscription else None,
+        trial_ends_at=_iso(subscription.trial_ends_at) if subscription and subscription.price_id is None else None,
         has_password=owner.has_usable_password(),
     )
 
 
 def apologise(fact: Fact) -> None:
-    """The mail that says that an instance could not be created; once per failed operation."""
+    """The mail that says that a trial could not be created; once per failed operation.
+
+    Who paid is told something else: `delivery` tries again without being asked.
+    """
     assert fact.instance_id is not None
     instance = provisioning.instance(fact.instance_id)
-    if instance is None or instance.organization is None:
+    if instance is None or instance.organization is None or delivery.is_paid(instance.pk):
         return
     tell(
         instance.organization,

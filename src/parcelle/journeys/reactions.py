@@ -15,11 +15,20 @@ from parcelle.domain.provisioning.events import (
     StandbyClaimed,
     TemplateReady,
 )
-from parcelle.journeys import activation, checkout, custom_domains, instance_control, standby_pool, trial_end
+from parcelle.journeys import (
+    activation,
+    checkout,
+    custom_domains,
+    delivery,
+    instance_control,
+    order_mails,
+    standby_pool,
+    trial_end,
+)
 
 TABLE: dict[type, tuple[Reaction, ...]] = {
     InstanceReady: (activation.welcome,),
-    InstanceCreationFailed: (activation.apologise,),
+    InstanceCreationFailed: (activation.apologise, delivery.tell),
     InstanceArchived: (instance_control.end_subscription,),
     StandbyClaimed: (standby_pool.refill,),
     StandbyBroken: (standby_pool.refill,),
@@ -30,7 +39,7 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     TrialReminderDue: (trial_end.remind,),
     TrialEnded: (trial_end.suspend,),
     RetentionEnded: (trial_end.archive,),
-    OrderPaid: (checkout.fulfil,),
+    OrderPaid: (checkout.fulfil, order_mails.confirm),
     SubscriptionStarted: (checkout.resume_kept,),
 }
 

@@ -9,7 +9,7 @@ from procrastinate.contrib.django import app as queue
 
 from parcelle.core import idempotency
 from parcelle.domain.provisioning import checks, domains, routes, sweeper
-from parcelle.journeys import checkout, idle, standby_pool, trial_end
+from parcelle.journeys import checkout, delivery, idle, standby_pool, trial_end
 
 
 def _trials() -> None:
@@ -36,6 +36,10 @@ def _payments() -> None:
     checkout.run(now=timezone.now())
 
 
+def _deliveries() -> None:
+    delivery.run(now=timezone.now())
+
+
 def _kept_answers() -> None:
     idempotency.forget(now=timezone.now())
 
@@ -51,6 +55,7 @@ TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("*/10 * * * *", "trials", _trials),
     ("10 2 * * *", "drift", checks.look_everywhere),
     ("* * * * * */10", "payments", _payments),
+    ("* * * * *", "deliveries", _deliveries),
     ("40 * * * *", "kept_answers", _kept_answers),
 )
 

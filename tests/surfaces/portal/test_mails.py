@@ -22,6 +22,17 @@ CONTEXT: dict[str, Any] = {
     "trial_ends_at": "2026-04-01T09:00:00+00:00",
     "keep_until": "2026-05-01T09:00:00+00:00",
     "days_left": 7,
+    "plan": "Silver",
+    "number": "CMD-2026-000042",
+    "interval": "year",
+    "subtotal": "490,00 €",
+    "discount": "-49,00 €",
+    "coupon": "BIENVENUE",
+    "tax": "88,20 €",
+    "tax_rate": "20",
+    "total": "529,20 €",
+    "payment": "PAR2026000017",
+    "order_paid_at": "2026-03-02T09:00:00+00:00",
     "host": "shop.example.com",
     "platform_url": "https://batiplus.apps.example.net",
     "dashboard_url": "http://localhost:8000/dashboard",
@@ -29,6 +40,7 @@ CONTEXT: dict[str, Any] = {
 KINDS = (
     *("welcome", "trial_reminder", "trial_suspended", "instance_archived", "creation_failed"),
     *("domain_live", "domain_broken", "domain_released"),
+    *("order_paid", "delivery_delayed", "delivery_by_hand"),
 )
 
 

@@ -79,3 +79,11 @@ class StatementRefused(Exception):
         super().__init__(f"{code} {detail}".strip())
         self.code = code
         self.detail = detail
+
+
+class LimitReached(Exception):
+    """The plan does not include that much of `metric` in this period."""
+
+    def __init__(self, metric: str) -> None:
+        super().__init__(metric)
+        self.metric = metric

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from parcelle.core import events
 from parcelle.core.states import IllegalTransition, move
-from parcelle.domain.billing import periods, states
+from parcelle.domain.billing import periods, states, usage
 from parcelle.domain.billing.events import SubscriptionEnded, SubscriptionStarted
 from parcelle.domain.billing.models import Subscription
 from parcelle.domain.catalog.models import Plan, Price
@@ -58,6 +58,7 @@ def activate(
             organization=organization, state=states.ACTIVE, created_at=now, **paid
         )
     assert subscription.period_end is not None
+    usage.open_period(subscription)
     events.record(
         SubscriptionStarted(
             organization_id=organization.pk,

@@ -11,7 +11,7 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Value
 
 from parcelle.core import events
 from parcelle.core.states import IllegalTransition, move
-from parcelle.domain.billing import states
+from parcelle.domain.billing import states, usage
 from parcelle.domain.billing.events import RetentionEnded, TrialEnded, TrialReminderDue, TrialStarted
 from parcelle.domain.billing.models import Subscription, TrialReminder
 from parcelle.domain.catalog.models import Plan
@@ -28,6 +28,7 @@ def start(*, organization: Organization, plan: Plan, now: datetime, actor: str) 
     subscription = Subscription.objects.create(
         organization=organization, plan=plan, state=states.TRIALING, created_at=now, trial_ends_at=ends_at
     )
+    usage.open_period(subscription)
     events.record(
         TrialStarted(
             organization_id=organization.pk, subscription_id=subscription.pk, plan_id=plan.pk, ends_at=ends_at

@@ -209,7 +209,7 @@ _PAYMENT = {
     "submittedAt": "2026-03-02T09:16:00Z",
     "settledAt": None,
 }
-_NO_STEP = {"url": None, "lines": []}
+_NO_STEP: dict[str, Any] = {"url": None, "lines": []}
 _REDIRECT = {
     **_PAYMENT,
     "next": {**_NO_STEP, "kind": "redirect", "url": "https://www.paypal.com/checkoutnow?token=5O190127TN364715T"},

@@ -11,7 +11,7 @@ from babel import Locale
 from django.conf import settings
 from django.utils.translation import get_language
 from ninja import Field
-from pydantic import AfterValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, ConfigDict, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -19,7 +19,10 @@ from parcelle.core.money import Money
 from parcelle.surfaces.api.schemas import Camel, Email, PhoneNumber, one_line
 
 Interval = Literal["month", "year"]
-# The words of the API for the states of orders and payments. They are promises to integrators.
+# The words of the API. They are promises to integrators.
+CouponReason = Literal[
+    "unknown", "not_yet", "over", "used_up", "used_by_you", "other_plan", "other_currency", "too_small"
+]
 OrderStatus = Literal["open", "paid", "fulfilled", "expired"]
 PaymentStatus = Literal[
     "created",
@@ -41,7 +44,8 @@ PaymentStatus = Literal[
 @cache
 def _countries() -> frozenset[str]:
     no_country = {"EU", "EZ", "UN", "ZZ"}
-    return frozenset(code for code in Locale("en").territories if len(code) == 2 and code not in no_country)
+    known = (str(code) for code in Locale("en").territories)
+    return frozenset(code for code in known if len(code) == 2 and code not in no_country)
 
 
 def _country(value: str) -> str:
@@ -173,7 +177,7 @@ class Customer(Camel):
     siren: Annotated[str, one_line(20, least=0)] | None = Field(None, description="Of a French company.")
 
 
-_CUSTOMER = {
+_CUSTOMER: dict[str, JsonValue] = {
     "email": "awa@diop.fr",
     "firstName": "Awa",
     "lastName": "Diop",
@@ -392,10 +396,7 @@ class CouponAnswer(Camel):
     """Whether it can be used now, and what the sale comes to: with it when it is valid, otherwise without."""
 
     valid: bool
-    reason: (
-        Literal["unknown", "not_yet", "over", "used_up", "used_by_you", "other_plan", "other_currency", "too_small"]
-        | None
-    ) = Field(description="Why it is not valid.")
+    reason: CouponReason | None = Field(description="Why it is not valid.")
     message: str | None = Field(description="The same for people, in the language of the request.")
     payments: int | None = Field(
         description="How many payments it counts for; null for all of them, or when it is not valid."

@@ -11,6 +11,7 @@ from django.db.models import Count, Min, Q
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateWorker
 
 from parcelle.core.models import Fact, Reaction
@@ -21,6 +22,8 @@ from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Finding, Instance, Operation, Target
 from parcelle.domain.tenancy.models import Organization
+from parcelle.journeys import delivery
+from parcelle.journeys.delivery import Trouble
 from parcelle.surfaces.backoffice import money_work, words
 from parcelle.surfaces.backoffice.base import lean, name_actors
 from parcelle.surfaces.backoffice.core import with_subjects
@@ -63,6 +66,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "trials": _trials(now),
         "failures": _failures(now),
         "money": money_work.lines(request),
+        "undelivered": _undelivered(now),
         "queue": _queue(now),
         "pools": _pools(counts),
         "targets": _targets(counts),
@@ -155,6 +159,33 @@ def _failures(now: datetime) -> dict[str, Any]:
         ],
         "url": list_of(Operation, f"state__exact={states.FAILED}"),
     }
+
+
+def _undelivered(now: datetime) -> dict[str, Any]:
+    """Who paid and has nothing for it yet, those first that wait for a human."""
+    found = delivery.troubles(now)
+    return {
+        "total": len(found),
+        "by_hand": sum(trouble.needs_human(now) for trouble in found),
+        "lines": [
+            Line(
+                trouble.order.organization or trouble.order.email,
+                _turn(trouble, now),
+                page_of(trouble.instance) if trouble.instance else list_of(ProcrastinateJob, "status=todo"),
+                state="failed" if trouble.needs_human(now) else "",
+                note=trouble.order,
+            )
+            for trouble in found[:MOST]
+        ],
+    }
+
+
+def _turn(trouble: Trouble, now: datetime) -> str:
+    if trouble.again_at is None or trouble.needs_human(now):
+        return _("your turn")
+    if trouble.again_at <= now:
+        return _("being tried again")
+    return _("tried again in %(time)s") % {"time": duration(trouble.again_at - now)}
 
 
 def _queue(now: datetime) -> dict[str, Any]:

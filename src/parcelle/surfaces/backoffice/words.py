@@ -254,6 +254,9 @@ MESSAGES: Words = {
     "domain_broken": _("Domain broken"),
     "domain_released": _("Domain released"),
     "enquiry": _("Enquiry"),
+    "order_paid": _("Order paid"),
+    "delivery_delayed": _("Delivery delayed"),
+    "delivery_by_hand": _("Delivery by hand"),
 }
 
 ACTORS: Words = {"system": _("Parcelle"), "visitor": _("Visitor")}

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     from parcelle.domain.provisioning.queries import Credentials, Progress, StepView
+    from parcelle.journeys.delivery import Trouble
     from parcelle.surfaces.portal.watching import Watcher
 
 STEP_NAMES: dict[str, Promise] = {
@@ -80,6 +81,8 @@ class Deployment:
     progress: Progress | None
     now: datetime
     credentials: Credentials | None = None
+    # What we do about it by ourselves, when the space was paid for and could not be created.
+    trouble: Trouble | None = None
 
     @property
     def instance_state(self) -> str:
@@ -100,7 +103,12 @@ class Deployment:
     @property
     def finished(self) -> bool:
         """Nothing more will happen by itself."""
-        return self.ready or self.failed or self.gone
+        return self.ready or self.gone or (self.failed and not self.tried_again)
+
+    @property
+    def tried_again(self) -> bool:
+        """It failed, but it was paid for, and we try again without being asked."""
+        return self.trouble is not None and not self.trouble.needs_human(self.now)
 
     @property
     def percent(self) -> int:
@@ -132,7 +140,7 @@ class Deployment:
         if self.ready:
             return gettext("Your application is ready.")
         if self.failed:
-            return self.failure
+            return gettext("This takes longer than planned.") if self.trouble else self.failure
         if self.gone:
             return ""
         return self.current.title if self.current else gettext("Your request is in the queue.")

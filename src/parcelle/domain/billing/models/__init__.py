@@ -14,7 +14,7 @@ from parcelle.domain.billing.models.ledger import LedgerEntry, LedgerTransaction
 from parcelle.domain.billing.models.orders import CouponUse, Order
 from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
 from parcelle.domain.billing.models.sellers import Seller
-from parcelle.domain.billing.models.subscriptions import Subscription, TrialReminder
+from parcelle.domain.billing.models.subscriptions import Subscription, TrialReminder, UsageCounter
 from parcelle.domain.billing.models.transfers import (
     Confirmation,
     Payout,
@@ -53,5 +53,6 @@ __all__ = [
     "Subscription",
     "Transfer",
     "TrialReminder",
+    "UsageCounter",
     "VatCheck",
 ]

@@ -61,3 +61,28 @@ class TrialReminder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscription_id} -{self.days_before}"
+
+
+class UsageCounter(models.Model):
+    """How much of one metric a subscription used in one period, and how much its plan includes; see `usage`."""
+
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.CASCADE, related_name="counters", verbose_name=_("subscription")
+    )
+    period_start = models.DateTimeField(_("since"))
+    metric = models.CharField(_("metric"), max_length=50)
+    # As it was sold for this period; null: unlimited.
+    limit = models.BigIntegerField(_("limit"), null=True, blank=True)
+    used = models.BigIntegerField(_("used"), default=0)
+    most = models.BigIntegerField(_("highest"), default=0)
+    measured_at = models.DateTimeField(_("measured"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("usage counter")
+        verbose_name_plural = _("usage counters")
+        constraints = [
+            models.UniqueConstraint(fields=["subscription", "period_start", "metric"], name="one_counter_per_period")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id} {self.metric}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
@@ -52,7 +54,7 @@ def validate(request: HttpRequest, body: sales.ValidateCoupon) -> Answer[sales.C
         200,
         sales.CouponAnswer(
             valid=reason is None,
-            reason=reason,
+            reason=cast("sales.CouponReason | None", reason),
             message=refusals.coupon_sentence(reason) if reason else None,
             payments=coupon.payments if coupon else None,
             subtotal=sales.Amount.of(sum_.subtotal),

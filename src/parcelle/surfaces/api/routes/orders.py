@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -266,12 +266,12 @@ def _summary(order: Order) -> sales.OrderSummary:
     return sales.OrderSummary(
         order_id=order.pk,
         number=order.number,
-        status=order.state,
+        status=cast("sales.OrderStatus", order.state),
         plan_id=order.plan_id,
         plan_name=order.plan.name,
         product_slug=order.plan.product.slug,
         price_id=order.price_id,
-        interval=order.price.interval,
+        interval=cast("sales.Interval", order.price.interval),
         subtotal=amount(order.subtotal_minor),
         discount=amount(order.discount_minor),
         tax=amount(order.tax_minor),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -80,7 +80,7 @@ def _summary(payment: Payment) -> sales.PaymentSummary:
         order_id=payment.order_id,
         order_number=payment.order.number,
         method=payment.gateway,
-        status=payment.state,
+        status=cast("sales.PaymentStatus", payment.state),
         amount=sales.Amount.of(payment.amount),
         received=received,
         refunded=sales.Amount.of(Money(payment.refunded_minor, payment.currency)),

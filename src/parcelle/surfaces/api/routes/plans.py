@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -123,7 +123,10 @@ def _price(price: models.Price, all_of_plan: list[models.Price]) -> sales.PlanPr
     )
     saving = yearly_saving(monthly, price.amount) if monthly and price.interval == models.Price.YEAR else 0
     return sales.PlanPrice(
-        price_id=price.pk, interval=price.interval, amount=sales.Amount.of(price.amount), saving_percent=saving
+        price_id=price.pk,
+        interval=cast("sales.Interval", price.interval),
+        amount=sales.Amount.of(price.amount),
+        saving_percent=saving,
     )
 
 

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.core.states import IllegalTransition
 from parcelle.domain.provisioning import queries
-from parcelle.journeys import signup
+from parcelle.journeys import delivery, signup
 from parcelle.surfaces.portal import live, watching
 from parcelle.surfaces.portal.progress import Deployment
 
@@ -69,6 +69,8 @@ async def events(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 
 def _look(watcher: watching.Watcher) -> Deployment:
     seen = Deployment(watcher=watcher, progress=queries.progress(watcher.instance.pk), now=timezone.now())
+    if seen.failed:
+        return replace(seen, trouble=delivery.trouble_of(watcher.instance.pk))
     if watcher.member and seen.ready:
         return replace(seen, credentials=queries.credentials(watcher.instance.pk))
     return seen

@@ -23,6 +23,7 @@ from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, Payment
 from parcelle.domain.billing.gateways.base import Redirect
 from parcelle.domain.billing.models import Order, Payment
 from parcelle.journeys import checkout
+from parcelle.journeys.delivery import SLOW
 from parcelle.surfaces.portal import live, watching
 from parcelle.surfaces.portal.methods import WORDS, Words, methods_for
 from parcelle.surfaces.portal.ordering import admit, admit_by_token
@@ -50,6 +51,12 @@ class Standing:
     def finished(self) -> bool:
         """Nothing more will happen by itself."""
         return self.order.state == order_states.FULFILLED or self.step in {"pay", "lapsed"}
+
+    @property
+    def slow(self) -> bool:
+        """Paid for longer than it takes to ask for the space."""
+        paid_at = self.order.paid_at
+        return self.order.state == order_states.PAID and paid_at is not None and paid_at <= timezone.now() - SLOW
 
     @property
     def words(self) -> Words | None:
