@@ -15,6 +15,8 @@ from pathlib import Path
 from tests.installation import Installation
 
 START_SECONDS = 120
+# address -> what runs there, for commands of its own
+_STARTED: dict[str, Installation] = {}
 
 
 @contextmanager
@@ -46,9 +48,25 @@ def running() -> Iterator[str]:
                 )
             address = f"http://localhost:{installation.port}"
             _wait_until_it_answers(address, installation.process, log)
+            _STARTED[address] = installation
             yield address
         finally:
             installation.remove()
+
+
+def command(address: str, *words: str) -> str:
+    """What `parcelle <words>` prints for the installation at this address."""
+    started = _STARTED.get(address)
+    done = subprocess.run(
+        [sys.executable, "-m", "parcelle.config.program", *words],
+        env=started.environment if started else dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _wait_until_it_answers(address: str, process: subprocess.Popen[str], log: Path) -> None:

@@ -41,6 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "instance": Entry("parcelle.surfaces.cli.instance:app", "Create, watch and change instances.", django=True),
     "ledger": Entry("parcelle.surfaces.cli.ledger:app", "Read the books and export them.", django=True),
     "migrate": Entry("parcelle.surfaces.cli.migrate:migrate", "Bring the tables up to date, as their owner."),
+    "momo": Entry("parcelle.surfaces.cli.momo:app", "Set MTN Mobile Money up.", django=True),
     "secrets": Entry("parcelle.surfaces.cli.secrets:app", "Change the keys of stored secrets.", django=True),
     "token": Entry("parcelle.surfaces.cli.token:app", "Make, list and revoke API tokens.", django=True),
     "worker": Entry(

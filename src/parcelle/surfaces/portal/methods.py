@@ -16,6 +16,10 @@ class Words:
     title: Promise
     note: Promise
     icon: str
+    # What the page shows while the payment waits for the customer, when there is more to say than that it waits.
+    waiting: str = ""
+    # A sentence for when nobody knows yet what became of the attempt.
+    unsure: Promise | str = ""
 
 
 WORDS: dict[str, Words] = {
@@ -32,6 +36,8 @@ WORDS: dict[str, Words] = {
         title=_("MTN Mobile Money"),
         note=_("You approve the payment on your telephone with your PIN."),
         icon="device-mobile",
+        waiting="portal/parts/waiting_mtn_momo.html",
+        unsure=_("If a request to pay appears on your telephone, it is for this order: you can approve it."),
     ),
     "bank_transfer": Words(
         title=_("Bank transfer"),

@@ -101,6 +101,7 @@ def _page(request: HttpRequest, standing: Standing, *, alert: str = "", status: 
         "alert": alert,
         "chosen": request.POST.get("gateway", ""),
         "phone": request.POST.get("phone", standing.order.buyer.get("phone", "")),
+        "phone_example": phones.example(standing.order.buyer.get("country", "")),
     }
     return render(request, "portal/order.html", context, status=status)
 

@@ -14,6 +14,7 @@ from django.utils import formats
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from parcelle.core import phones
 from parcelle.core.money import Money, decimals
 
 register = template.Library()
@@ -50,6 +51,12 @@ def price(amount: Money | None) -> str:
 def number(value: int) -> str:
     """`1 500` as the reader writes it."""
     return str(format_decimal(value, locale=get_language() or "fr"))
+
+
+@register.filter
+def phone(number: str) -> str:
+    """`+237 6 71 23 45 67`, in one piece."""
+    return phones.readable(number).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 @register.filter

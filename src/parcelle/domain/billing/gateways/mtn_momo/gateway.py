@@ -12,6 +12,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -111,7 +112,7 @@ class MtnMomoGateway:
 
     def _begun(self, charge: Charge, answer: Answer) -> Outcome:
         if answer.status == 202:
-            return _waiting(charge)
+            return self._waiting(charge)
         if answer.status == 409:
             # Ours, from an earlier call whose answer got lost.
             return self._read(charge, self._asked(charge))
@@ -173,10 +174,13 @@ class MtnMomoGateway:
             )
         if status not in _STILL_OPEN:
             logger.error("MTN says a status nobody knows", payment_id=str(charge.payment_id), status=status)
-            return Pending(
-                code=_waiting(charge).code, remark=f"MTN says {status}, which is unknown", provider_id=str(charge.key)
-            )
-        return _waiting(charge)
+            return replace(self._waiting(charge), remark=f"MTN says {status}, which is unknown")
+        return self._waiting(charge)
+
+    def _waiting(self, charge: Charge) -> Pending:
+        return Pending(
+            code="approve_on_phone", provider_id=str(charge.key), memo={"absent": "", "dial": self.setup.dial}
+        )
 
     # --- giving it back -------------------------------------------------------------------------------------
 
@@ -247,10 +251,6 @@ class MtnMomoGateway:
             kind=f"requesttopay {str(said.get('status') or '?')[:40]}",
             subject=str(said.get("externalId") or "")[:200],
         )
-
-
-def _waiting(charge: Charge) -> Pending:
-    return Pending(code="approve_on_phone", provider_id=str(charge.key), memo={"absent": ""})
 
 
 def _paid(charge: Charge, said: Mapping[str, object]) -> Paid:

@@ -1,4 +1,4 @@
-"""Where MTN takes Mobile Money: target environments, their country, currency and host."""
+"""Where MTN takes Mobile Money: target environments, their country, currency, host and menu."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Market:
     # ISO 3166 alpha-2; empty for the sandbox, which knows numbers of its own.
     country: str
     currency: str
+    # What a payer dials to find a request that did not show by itself; empty where we do not know it.
+    dial: str = ""
 
     @property
     def sandbox(self) -> bool:
@@ -33,21 +35,21 @@ class Market:
 
 
 MARKETS = {
-    name: Market(name=name, country=country, currency=currency)
-    for name, country, currency in (
-        ("sandbox", "", "EUR"),
-        ("mtncameroon", "CM", "XAF"),
-        ("mtncongo", "CG", "XAF"),
-        ("mtnivorycoast", "CI", "XOF"),
-        ("mtnbenin", "BJ", "XOF"),
-        ("mtnguineaconakry", "GN", "GNF"),
-        ("mtnuganda", "UG", ""),
-        ("mtnghana", "GH", ""),
-        ("mtnzambia", "ZM", ""),
-        ("mtnliberia", "LR", ""),
-        ("mtnswaziland", "SZ", ""),
-        ("mtnsouthafrica", "ZA", ""),
-        ("mtnrwanda", "RW", ""),
+    name: Market(name=name, country=country, currency=currency, dial=dial)
+    for name, country, currency, dial in (
+        ("sandbox", "", "EUR", ""),
+        ("mtncameroon", "CM", "XAF", "*126#"),
+        ("mtncongo", "CG", "XAF", "*105#"),
+        ("mtnivorycoast", "CI", "XOF", "*133#"),
+        ("mtnbenin", "BJ", "XOF", "*880#"),
+        ("mtnguineaconakry", "GN", "GNF", "*440#"),
+        ("mtnuganda", "UG", "", "*165#"),
+        ("mtnghana", "GH", "", "*170#"),
+        ("mtnzambia", "ZM", "", ""),
+        ("mtnliberia", "LR", "", ""),
+        ("mtnswaziland", "SZ", "", ""),
+        ("mtnsouthafrica", "ZA", "", ""),
+        ("mtnrwanda", "RW", "", "*182#"),
     )
 }
 

@@ -25,6 +25,8 @@ SETTINGS = (
     Setting(name="disbursement_subscription_key", kind="secret", required=False),
     Setting(name="disbursement_api_user", required=False),
     Setting(name="disbursement_api_key", kind="secret", required=False),
+    # What payers dial to see what waits for them, where MTN's menu is not the usual one.
+    Setting(name="dial", required=False),
     # Another server in MTN's place, such as the simulator's.
     Setting(name="base_url", kind="url", required=False),
 )
@@ -39,6 +41,7 @@ class Setup:
         self.production = production
         self.market = markets.MARKETS.get(given.get("environment") or "sandbox", markets.NOWHERE)
         self.currency = self.market.currency or given.get("currency", "").upper()
+        self.dial = given.get("dial") or self.market.dial
         self.callback_host = given.get("callback_host", "").lower()
         self.url = (given.get("base_url") or self.market.url).rstrip("/")
         self.collection = self._client("collection", "")

@@ -1,0 +1,74 @@
+"""A customer pays by MTN Mobile Money: the telephone rings, and the page goes on by itself."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.site import command
+from tests.simulators.mtn_momo import Momo
+from tests.simulators.mtn_momo_server import serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+Visit = Callable[..., Page]
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+# A person takes about 20 seconds; what matters is that it is longer than a page takes.
+APPROVES_AFTER = 6.0
+
+
+@pytest.fixture
+def momo(site: str) -> Iterator[Momo]:
+    with serving(Momo()) as running:
+        key = running.subscription_keys["collection"]
+        settings = ["momo", "apiuser", "--base-url", running.url, "--subscription-key", key]
+        command(site, *settings, "--offer")
+        yield running
+        command(site, *settings, "--no-offer")
+
+
+def order(page: Page, phone: str) -> None:
+    """Buys the popular plan up to the moment in which the telephone rings."""
+    page.get_by_role("link", name="Choisir Silver").click()
+    for label, value in (
+        ("Nom", "Ndiaye"),
+        ("Prénom", "Awa"),
+        ("E-mail", f"{uuid.uuid4().hex[:10]}@example.com"),
+        ("Adresse", "1 rue de la Paix"),
+        ("Ville", "Paris"),
+    ):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("J’accepte").check()
+    page.locator("form[data-register] button.btn-primary").click()
+    page.wait_for_url("**/orders/*")
+    page.get_by_text("MTN Mobile Money").click()
+    page.get_by_label("Numéro Mobile Money").fill(phone)
+    page.get_by_role("button", name="Payer").click()
+
+
+def test_an_approval_on_the_telephone_moves_the_page_on(visit: Visit, momo: Momo) -> None:
+    momo.approves_after = APPROVES_AFTER
+    page = visit("/pricing?currency=EUR", **PHONE)
+    order(page, "+237 6 71 23 45 67")
+    expect(page.get_by_role("heading", name="Validez le paiement sur votre téléphone")).to_be_visible()
+    expect(page.get_by_text("+237 6 71 23 45 67")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # Nobody touches the page any more.
+    page.wait_for_url("**/deployments/*", timeout=120_000)
+    (push,) = momo.pushes.values()
+    assert (push.status, push.number) == (
+        "SUCCESSFUL",
+        "237671234567",
+    )
+
+
+def test_a_refusal_on_the_telephone_lets_the_customer_try_again(visit: Visit, momo: Momo) -> None:
+    page = visit("/pricing?currency=EUR", **PHONE)
+    order(page, "+237 6 71 23 45 67")
+    expect(page.get_by_role("heading", name="Validez le paiement sur votre téléphone")).to_be_visible()
+    momo.refuse(next(iter(momo.pushes)))
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Le paiement a été refusé sur le téléphone", timeout=60_000)
+    expect(page.get_by_role("heading", name="Comment souhaitez-vous payer")).to_be_visible()
