@@ -12,7 +12,8 @@ from parcelle.core.money import Money
 from parcelle.domain.billing import payments, webhooks
 from parcelle.domain.billing.gateways import fake
 from parcelle.domain.billing.gateways.base import GatewayError, Paid
-from parcelle.domain.billing.models import FakeCharge, GatewayEvent, Order, Payment, Refund
+from parcelle.domain.billing.models import FakeCharge, GatewayEvent, GatewaySettings, Order, Payment, Refund
+from parcelle.domain.catalog.models import Price
 from tests import jobs
 from tests.domain.billing.selling import LATER, attempt, click, look, open_shop, order
 from tests.people import NOW, Cast
@@ -225,3 +226,20 @@ def test_a_message_is_read_as_it_came_without_its_secrets(operator: Client, worl
     GatewayEvent.objects.filter(pk=event.pk).update(body=b"\xff not JSON password=hunter2")
     html = operator.get(f"{MESSAGES}{event.pk}/change/").content.decode()
     assert "not JSON" in html and "hunter2" not in html
+
+
+def test_mobile_money_without_disbursement_goes_back_by_hand_to_the_number_that_paid(
+    operator: Client, placed: Order
+) -> None:
+    GatewaySettings.objects.create(name="mtn_momo", values={"environment": "sandbox"})
+    payment = paid(placed)
+    Payment.objects.update(gateway="mtn_momo", details={"phone": "+237671234567"})
+    html = operator.get(page(payment, "refund")).content.decode()
+    assert 'value="hand"' in html and 'value="service"' not in html
+    assert "I send it to +237 6 71 23 45 67, the number that paid" in html
+    confirm(operator, payment, "refund", amount="58.80", reason="gone", how="hand")
+    assert payment.state == "refunded"
+    GatewaySettings.objects.filter(name="mtn_momo").update(values={"disbursement_subscription_key": "k"})
+    again = paid(order(Price.objects.get()))
+    Payment.objects.filter(pk=again.pk).update(gateway="mtn_momo")
+    assert 'value="service"' in operator.get(page(again, "refund")).content.decode()

@@ -12,6 +12,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext_lazy
 from django.utils.translation import gettext as _
 from procrastinate.contrib.django import app as queue
 
+from parcelle.core import phones
 from parcelle.core.money import Money, NotMoney, parse
 from parcelle.domain.billing import gateways, order_states, parked, payment_states, payments, refunds, webhooks
 from parcelle.domain.billing.models import GatewayEvent, Payment
@@ -58,9 +59,7 @@ class HowForm(ReasonForm):
 
     def __init__(self, row: Payment, data: Any = None) -> None:
         super().__init__(row, data)
-        choices: list[tuple[str, str | Promise]] = [
-            ("hand", _("By hand: I have paid it out myself, or am about to; only the books follow")),
-        ]
+        choices: list[tuple[str, str | Promise]] = [("hand", self._by_hand(row))]
         if by_service(row):
             choices.insert(0, ("service", _("By the payment service, the way it came")))
         how = self.fields["how"]
@@ -68,6 +67,13 @@ class HowForm(ReasonForm):
         how.choices = choices
         how.initial = choices[0][0]
         self.order_fields(["amount", "how", "reason"])
+
+    @staticmethod
+    def _by_hand(row: Payment) -> str:
+        if phone := row.details.get("phone"):
+            text = _("By hand: I send it to %(phone)s, the number that paid; only the books follow")
+            return text % {"phone": phones.readable(phone)}
+        return _("By hand: I have paid it out myself, or am about to; only the books follow")
 
 
 class RefundForm(HowForm):
