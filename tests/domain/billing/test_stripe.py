@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from parcelle.core.models import Fact
 from parcelle.core.money import Money, NotMoney
-from parcelle.domain.billing import gateways, payments, refunds, webhooks
+from parcelle.domain.billing import charges, gateways, payments, refunds, webhooks
 from parcelle.domain.billing.errors import PaymentOpen
 from parcelle.domain.billing.gateways.base import DECLINE_CODES, Forged, GatewayError, Pending
 from parcelle.domain.billing.gateways.stripe import StripeGateway, decline_code, from_wire, to_wire
@@ -61,7 +61,7 @@ def deliver(message: stripe.Message) -> None:
 
 
 def charge_of(payment: Payment) -> Any:
-    return payments.charge_of(Payment.objects.get(pk=payment.pk))
+    return charges.charge_of(Payment.objects.get(pk=payment.pk))
 
 
 def gateway() -> Any:

@@ -16,6 +16,7 @@ from pytest_django import Settings
 from typer.testing import CliRunner
 
 from parcelle.config import embedded
+from parcelle.domain.billing.models import GatewaySettings
 from parcelle.domain.provisioning.models import Target
 from parcelle.surfaces.cli import check
 from tests import cluster
@@ -44,6 +45,16 @@ def test_every_problem_says_what_to_do(settings: Settings, tmp_path: Path) -> No
     for name in ("secrets", "blueprint broken", "mail", "worker"):
         assert not found[name].ok
         assert found[name].advice
+
+
+def test_a_way_to_pay_that_is_wrongly_set_up_is_named() -> None:
+    GatewaySettings.objects.create(name="fake", enabled=True, production=True, values={})
+    finding = _found()["payment by fake"]
+    assert not finding.ok
+    assert "it cannot be for real money" in finding.detail
+    assert finding.advice
+    GatewaySettings.objects.update(production=False, values={"secret": "s" * 32})
+    assert _found()["payment by fake"].ok
 
 
 @pytest.mark.parametrize(

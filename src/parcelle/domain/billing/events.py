@@ -155,3 +155,38 @@ class InvoicePaid:
     organization_id: UUID
     invoice_id: UUID
     number: str
+
+
+@event
+class PaymentDisputed:
+    """The customer contests a payment with the service or their bank; nothing is decided yet."""
+
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+    gateway: str
+
+
+@event
+class PaymentChargedBack:
+    """Money that had come in was taken back against our will; `code` is dispute or reversal."""
+
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+    gateway: str
+    amount_minor: int
+    currency: str
+    code: str
+
+
+@event
+class ChargebackWon:
+    """What had been charged back is ours again."""
+
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+    gateway: str
+    amount_minor: int
+    currency: str

@@ -13,31 +13,31 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from parcelle.core import events
 from parcelle.core.logs import redact
 from parcelle.core.money import Money
 from parcelle.core.states import move
-from parcelle.domain.billing import gateways, ledger, order_states, orders, payment_states
+from parcelle.domain.billing import aftermath, charges, gateways, ledger, order_states, orders, payment_states
 from parcelle.domain.billing.desk_events import PaymentAbandoned
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
 from parcelle.domain.billing.events import PaymentDeclined, PaymentOutcomeUnknown, PaymentParked, PaymentReceived
 from parcelle.domain.billing.gateways.base import (
-    Charge,
+    ChargedBack,
     Declined,
     Expired,
     Gateway,
     GatewayError,
     Outcome,
     Paid,
-    Payer,
     Pending,
 )
 from parcelle.domain.billing.models import Order, Payment
 
 logger = structlog.get_logger(__name__)
+
+charge_of = charges.charge_of
 
 
 def begin(
@@ -111,35 +111,6 @@ def _ask(payment: Payment, call: Any, *, now: datetime, first: bool) -> Outcome 
     return outcome
 
 
-def charge_of(payment: Payment) -> Charge:
-    """The values a gateway works with; the same for every repetition of the attempt."""
-    order = payment.order
-    buyer = order.buyer
-    page = f"{settings.PUBLIC_URL}/orders/{order.pk}"
-    return Charge(
-        payment_id=payment.pk,
-        number=payment.number,
-        order_number=order.number,
-        key=payment.key,
-        amount=payment.amount,
-        description=f"{order.plan.product.name} {order.plan.name} {order.number}",
-        payer=Payer(
-            name=buyer.get("company") or f"{buyer.get('first_name', '')} {buyer.get('last_name', '')}".strip(),
-            email=order.email,
-            phone=buyer.get("phone", ""),
-            country=buyer.get("country", ""),
-            language=order.language,
-        ),
-        return_url=f"{page}/return/{payment.pk}",
-        cancel_url=f"{page}?cancelled=1",
-        webhook_url=f"{settings.PUBLIC_URL}/webhooks/{payment.gateway}",
-        details=payment.details,
-        provider_id=payment.provider_id,
-        memo=payment.memo,
-        closed=payment.state not in payment_states.UNSETTLED,
-    )
-
-
 @transaction.atomic
 def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
     """Writes down what the payment service said; what was known before and is stronger stays."""
@@ -150,6 +121,9 @@ def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
     _remember(payment, outcome)
     if isinstance(outcome, Paid):
         _receive(payment, order, outcome, now=now)
+        aftermath.follow(payment, order, outcome, now=now)
+    elif isinstance(outcome, ChargedBack):
+        _take_back(payment, order, outcome, now=now)
     elif payment.state not in payment_states.UNSETTLED:
         return
     elif isinstance(outcome, Declined):
@@ -172,6 +146,15 @@ def _wait(payment: Payment, outcome: Outcome) -> None:
     if remark and remark != payment.remark:
         payment.remark = redact(remark)[:1000]
         payment.save(update_fields=["remark"])
+
+
+def _take_back(payment: Payment, order: Order, outcome: ChargedBack, *, now: datetime) -> None:
+    """Money that came and went before anybody looked gives nothing: a human must decide."""
+    if payment.state in payment_states.UNSETTLED:
+        _move(payment, payment_states.PARKED, reason="charged_back", settled_at=now)
+        _park(payment, "charged_back", now=now)
+    else:
+        aftermath.charge_back(payment, order, outcome, now=now)
 
 
 def _move(payment: Payment, to: str, **changes: Any) -> None:

@@ -8,13 +8,14 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 from procrastinate.contrib.django import app as queue
 
 from parcelle.core import events
 from parcelle.core.logs import redact
 from parcelle.core.money import Money
 from parcelle.core.states import Transitions, move
-from parcelle.domain.billing import gateways, ledger, payment_states, payments
+from parcelle.domain.billing import charges, gateways, ledger, payment_states
 from parcelle.domain.billing.desk_events import RefundRequested
 from parcelle.domain.billing.errors import RefundRefused
 from parcelle.domain.billing.events import PaymentRefunded
@@ -32,6 +33,7 @@ TRANSITIONS: Transitions = {
     Refund.FAILED: frozenset(),
 }
 LOOK_AFTER = timedelta(minutes=2)
+LEAST_OFTEN = timedelta(hours=6)
 _REFUNDABLE = (payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED)
 
 
@@ -81,7 +83,8 @@ def lock(payment_id: UUID) -> Payment:
 def unsettled(now: datetime) -> Iterator[UUID]:
     """Refunds whose rail should be asked what became of them: those that were begun a while ago."""
     begun = Refund.objects.filter(state__in=(Refund.SUBMITTED, Refund.PENDING, Refund.UNKNOWN))
-    yield from begun.filter(created_at__lte=now - LOOK_AFTER).values_list("pk", flat=True)
+    due = Q(look_at__lte=now) | Q(look_at=None, created_at__lte=now - LOOK_AFTER)
+    yield from begun.filter(due).values_list("pk", flat=True)
 
 
 def carry_out(refund_id: UUID, *, now: datetime) -> None:
@@ -103,11 +106,17 @@ def carry_out(refund_id: UUID, *, now: datetime) -> None:
     call = gateway.refund if refund.state == Refund.SUBMITTED else gateway.fetch_refund
     outcome: RefundOutcome | None
     try:
-        outcome = call(payments.charge_of(payment), asked)
+        outcome = call(charges.charge_of(payment), asked)
     except GatewayError as error:
         logger.warning("payment service", refund_id=str(refund.pk), gateway=payment.gateway, detail=error.detail)
         outcome = None
     record(refund_id, outcome, now=now)
+    Refund.objects.filter(pk=refund_id).update(look_at=now + pause(refund, now))
+
+
+def pause(refund: Refund, now: datetime) -> timedelta:
+    """Until the rail is asked again. A bank takes days: the older a refund, the less often."""
+    return min(max(LOOK_AFTER, now - refund.created_at), LEAST_OFTEN)
 
 
 @transaction.atomic
@@ -128,6 +137,20 @@ def record(refund_id: UUID, outcome: RefundOutcome | None, *, now: datetime) -> 
         Payment.objects.filter(pk=payment_id).update(refunded_minor=payment.refunded_minor - refund.amount_minor)
     elif refund.state != Refund.PENDING:
         move(refund, Refund.PENDING, table=TRANSITIONS, provider_id=outcome.provider_id)
+
+
+def note_foreign(payment: Payment, *, amount_minor: int, now: datetime) -> None:
+    """Money given back on the service's own pages; inside the transaction that holds the payment."""
+    Payment.objects.filter(pk=payment.pk).update(refunded_minor=payment.refunded_minor + amount_minor)
+    refund = Refund.objects.create(
+        payment=payment,
+        amount_minor=amount_minor,
+        reason="given_back_by_the_service",
+        actor=f"gateway:{payment.gateway}",
+        created_at=now,
+    )
+    _done(refund, payment.pk, now=now, provider_id="")
+    payment.refresh_from_db(fields=["state", "refunded_minor"])
 
 
 def _done(refund: Refund, payment_id: UUID, *, now: datetime, provider_id: str) -> None:

@@ -26,26 +26,28 @@ MOST_BYTES = 512 * 1024
 _RETRY = {state: frozenset({GatewayEvent.RECEIVED}) for state in (GatewayEvent.FAILED, GatewayEvent.IGNORED)}
 
 
-@transaction.atomic
 def receive(gateway: str, *, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
     """Stores a message and the job that deals with it; false when it was here before.
 
-    `headers` have lower-case names. Raises Forged, and GatewayUnusable for a way to pay that is not set up.
+    `headers` have lower-case names. Raises Forged; GatewayUnusable for a way to pay that is not set up; GatewayError
+    when nobody can tell at the moment whether it is genuine, so that it has to be sent again.
     """
+    # Before the transaction: some services have to be asked whether a message is theirs.
     event = gateways.open_gateway(gateway).parse_webhook(headers, body)
-    stored, new = GatewayEvent.objects.get_or_create(
-        gateway=gateway,
-        event_id=event.event_id,
-        defaults={
-            "kind": event.kind,
-            "subject": event.subject,
-            "headers": dict(headers),
-            "body": body,
-            "received_at": now,
-        },
-    )
-    if new:
-        hand_over(stored)
+    with transaction.atomic():
+        stored, new = GatewayEvent.objects.get_or_create(
+            gateway=gateway,
+            event_id=event.event_id,
+            defaults={
+                "kind": event.kind,
+                "subject": event.subject,
+                "headers": dict(headers),
+                "body": body,
+                "received_at": now,
+            },
+        )
+        if new:
+            hand_over(stored)
     return new
 
 

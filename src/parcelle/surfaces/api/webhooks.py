@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from parcelle.domain.billing import webhooks
 from parcelle.domain.billing.errors import GatewayUnusable
-from parcelle.domain.billing.gateways.base import Forged
+from parcelle.domain.billing.gateways.base import Forged, GatewayError
 
 logger = structlog.get_logger(__name__)
 
@@ -29,4 +29,7 @@ def receive(request: HttpRequest, gateway: str, path: str = "") -> HttpResponse:
     except Forged as forged:
         logger.warning("a message was refused", gateway=gateway, reason=str(forged))
         return HttpResponse(status=400)
+    except GatewayError as error:
+        logger.warning("nobody can tell whether a message is genuine", gateway=gateway, detail=error.detail)
+        return HttpResponse(status=503)
     return HttpResponse(status=200)

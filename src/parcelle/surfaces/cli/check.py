@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from parcelle.core import crypto
+from parcelle.domain.billing import gateways
 from parcelle.domain.catalog import blueprints
 from parcelle.domain.provisioning import queries as provisioning
 
@@ -72,6 +73,7 @@ def examine() -> Iterator[Finding]:
     if first.ok and secrets.ok:
         # What a target is reached with is stored encrypted.
         yield from _targets()
+        yield from _ways_to_pay()
     yield _find("mail", _mail)
     yield _find("disk", _disk)
 
@@ -185,6 +187,17 @@ def _targets() -> Iterator[Finding]:
         return
     for name, problem in problems.items():
         yield Finding(f"target {name}", not problem, problem or "reachable")
+
+
+def _ways_to_pay() -> Iterator[Finding]:
+    try:
+        problems = gateways.problems()
+    except DatabaseError as error:
+        yield _unreadable("ways to pay", error)
+        return
+    for name, found in problems.items():
+        advice = "Correct its settings in the back office, under payment methods." if found else ""
+        yield Finding(f"payment by {name}", not found, " ".join(found) or "ready", advice)
 
 
 def _mail() -> str:

@@ -35,6 +35,11 @@ def offered() -> list[str]:
     return [name for name in names if name in GATEWAYS]
 
 
+def problems() -> dict[str, list[str]]:
+    """What is wrong with each way to pay that is switched on, one sentence each; asks the services."""
+    return {name: open_gateway(name).problems() for name in offered()}
+
+
 def secret_of(name: str) -> str:
     """The secret a gateway signs with, for the test payment, which has both sides in one house."""
     return str(GatewaySettings.objects.get(name=name).values["secret"])

@@ -88,11 +88,28 @@ class Paid(Outcome):
     """The money is ours. `received` is what the service says came in, `fee` what it keeps of it.
 
     `doubt` is why a human must look all the same, such as "other_reference"; empty when nothing is odd.
+
+    `returned` is what has been given back of it in all, by us or on the service's own pages; None where that is not
+    told. `disputed`: the customer contests it and nothing is decided yet. `won`: a dispute was decided for us, so
+    money that had been taken back is ours again.
     """
 
     received: Money
     fee: Money | None = None
     doubt: str = ""
+    returned: Money | None = None
+    disputed: bool = False
+    won: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargedBack(Outcome):
+    """The bank or the service took `amount` back against our will; `dispute` is the service's name of the case."""
+
+    amount: Money
+    dispute: str
+    # One of "dispute" and "reversal".
+    code: str = "dispute"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,10 @@ class Payment(models.Model):
     received_currency = models.CharField(max_length=3, blank=True)
     fee_minor = models.BigIntegerField(null=True, blank=True)
     refunded_minor = models.BigIntegerField(default=0)
+    # What a lost dispute or a reversal took, and the service's name of it; stays when it was won back.
+    charged_back_minor = models.BigIntegerField(default=0)
+    dispute = models.CharField(max_length=100, blank=True)
+    disputed = models.BooleanField(_("contested by the customer"), default=False)
     # Why it was declined or parked: a code with words in both languages, and what the service said for the operator.
     reason = models.CharField(_("reason"), max_length=40, blank=True)
     remark = models.TextField(_("remark"), blank=True)
@@ -128,6 +132,8 @@ class Refund(models.Model):
     remark = models.TextField(_("remark"), blank=True)
     created_at = models.DateTimeField(_("created"))
     settled_at = models.DateTimeField(_("settled"), null=True, blank=True)
+    # When the rail is asked what became of it.
+    look_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("refund")

@@ -1,0 +1,89 @@
+"""What can still happen to money that came in: given back on the service's own pages, contested, taken back, won back.
+
+Each inside the transaction of `payments.record`, with order and payment locked; each leaves a fact that is posted.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from parcelle.core import events
+from parcelle.core.money import Money
+from parcelle.core.states import move
+from parcelle.domain.billing import ledger, payment_states, refunds
+from parcelle.domain.billing.events import ChargebackWon, PaymentChargedBack, PaymentDisputed
+from parcelle.domain.billing.gateways.base import ChargedBack, Paid
+from parcelle.domain.billing.models import Order, Payment
+
+_OURS = (payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED)
+
+
+def follow(payment: Payment, order: Order, paid: Paid, *, now: datetime) -> None:
+    """What the service says happened to money since it came in."""
+    if paid.won and payment.state == payment_states.CHARGED_BACK:
+        _win(payment, order, now=now)
+    if payment.state not in _OURS:
+        return
+    if paid.disputed and not payment.disputed:
+        events.record(
+            PaymentDisputed(
+                organization_id=order.organization_id,
+                payment_id=payment.pk,
+                order_id=order.pk,
+                gateway=payment.gateway,
+            ),
+            now=now,
+        )
+    if paid.disputed != payment.disputed:
+        payment.disputed = paid.disputed
+        payment.save(update_fields=["disputed"])
+    if paid.returned is not None and paid.returned.currency == payment.currency:
+        # What we asked for ourselves is reserved in `refunded_minor` before the service hears of it.
+        beyond = min(paid.returned.minor, payment.amount_minor) - payment.refunded_minor
+        if beyond > 0:
+            refunds.note_foreign(payment, amount_minor=beyond, now=now)
+
+
+def charge_back(payment: Payment, order: Order, outcome: ChargedBack, *, now: datetime) -> None:
+    """Once; what was never counted as ours, or was given back in full, cannot be taken back."""
+    if payment.state not in _OURS:
+        return
+    move(
+        payment,
+        payment_states.CHARGED_BACK,
+        table=payment_states.TRANSITIONS,
+        charged_back_minor=outcome.amount.minor,
+        dispute=outcome.dispute,
+        disputed=False,
+        reason=outcome.code,
+    )
+    ledger.charged_back(payment, order, amount=outcome.amount, dispute=outcome.dispute, now=now)
+    events.record(
+        PaymentChargedBack(
+            organization_id=order.organization_id,
+            payment_id=payment.pk,
+            order_id=order.pk,
+            gateway=payment.gateway,
+            amount_minor=outcome.amount.minor,
+            currency=outcome.amount.currency,
+            code=outcome.code,
+        ),
+        now=now,
+    )
+
+
+def _win(payment: Payment, order: Order, *, now: datetime) -> None:
+    move(payment, payment_states.PAID, table=payment_states.TRANSITIONS, reason="")
+    amount = Money(payment.charged_back_minor, payment.currency)
+    ledger.chargeback_won(payment, order, amount=amount, dispute=payment.dispute, now=now)
+    events.record(
+        ChargebackWon(
+            organization_id=order.organization_id,
+            payment_id=payment.pk,
+            order_id=order.pk,
+            gateway=payment.gateway,
+            amount_minor=payment.charged_back_minor,
+            currency=payment.currency,
+        ),
+        now=now,
+    )
