@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0009_bank_transfers'),
+        ('billing', '0010_usage_counters'),
     ]
 
     operations = [
