@@ -149,7 +149,8 @@ def test_the_sweeper_finds_what_no_browser_and_no_message_told(price: Price) -> 
     order = place(price)
     payment = attempt(order)
     click(payment, "approved")
-    assert checkout.run(now=LATER) == {"transfers": 0, "receipts": 0, "looked": 1, "refunds": 0, "lapsed": 0}
+    done = checkout.run(now=LATER)
+    assert {what: number for what, number in done.items() if number} == {"looked": 1}
     order.refresh_from_db()
     assert order.state == "paid"
     assert checkout.run(now=LATER)["looked"] == 0

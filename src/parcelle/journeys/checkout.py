@@ -122,7 +122,7 @@ def resume_kept(fact: Fact) -> None:
 
 
 def run(*, now: datetime) -> dict[str, int]:
-    """What is due: attempts and refunds whose service should be asked, orders nobody paid. Safe to run twice.
+    """What is due: attempts and refunds whose service should be asked, orders nobody has paid. Safe to run twice.
 
     One that cannot be dealt with never stops the others.
     """
@@ -131,6 +131,7 @@ def run(*, now: datetime) -> dict[str, int]:
         "receipts": _each(receipts.to_remove(now), receipts.remove, now=now),
         "looked": _each(payments.to_look_at(now), payments.look, now=now),
         "refunds": _each(refunds.unsettled(now), refunds.carry_out, now=now),
+        "reminded": _each(orders.to_remind(now), orders.remind, now=now),
         "lapsed": _each(orders.to_lapse(now), orders.lapse, now=now),
     }
 

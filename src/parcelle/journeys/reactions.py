@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from parcelle.core.events import Reaction, react
-from parcelle.domain.billing.events import OrderPaid, RetentionEnded, SubscriptionStarted, TrialEnded, TrialReminderDue
+from parcelle.domain.billing.events import (
+    OrderLeftOpen,
+    OrderPaid,
+    RetentionEnded,
+    SubscriptionStarted,
+    TrialEnded,
+    TrialReminderDue,
+)
 from parcelle.domain.provisioning.events import (
     DomainBroken,
     DomainLive,
@@ -21,6 +28,7 @@ from parcelle.journeys import (
     custom_domains,
     delivery,
     instance_control,
+    open_orders,
     order_mails,
     standby_pool,
     trial_end,
@@ -39,6 +47,7 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     TrialReminderDue: (trial_end.remind,),
     TrialEnded: (trial_end.suspend,),
     RetentionEnded: (trial_end.archive,),
+    OrderLeftOpen: (open_orders.remind,),
     OrderPaid: (checkout.fulfil, order_mails.confirm),
     SubscriptionStarted: (checkout.resume_kept,),
 }

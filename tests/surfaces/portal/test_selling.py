@@ -6,18 +6,22 @@ import re
 import uuid
 from html import unescape
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.test import Client
 from django.utils.translation import override
+from pytest_django import Settings
 
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
+from parcelle.domain.billing import order_links
 from parcelle.domain.billing.models import FakeCharge, GatewaySettings, Order, Payment
 from parcelle.domain.catalog.models import Coupon, Feature, Plan, PlanFeature, Price, Product
 from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning.models import Instance
-from parcelle.surfaces.portal import ordering
+from parcelle.surfaces.portal import methods
+from parcelle.surfaces.portal.pages import orders as orders_page
 from parcelle.surfaces.portal.templatetags import portal
 from tests import jobs
 from tests.domain.billing.selling import open_shop
@@ -209,6 +213,41 @@ def test_somebody_signed_in_need_not_type_it_again(client: Client, price: Price)
     assert order(client, price, email="other@example.com").email == "awa@example.com"
 
 
+def test_the_chosen_plan_survives_a_reload_and_a_sign_in(client: Client, price: Price) -> None:
+    page = client.get(f"/register?price={price.pk}&coupon=RENTREE").content.decode()
+    back = re.search(r'href="/accounts/login/\?next=([^"]+)"', page)
+    assert back
+    assert unquote(back[1]) == f"/register?price={price.pk}&coupon=RENTREE"
+    # Also without the address, as after a form that came back with mistakes.
+    assert str(price.pk) in client.get("/register").content.decode()
+    user = User.objects.create_user("awa@example.com", first_name="Awa")
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    assert 'value="Awa"' in client.get("/register").content.decode()
+    Price.objects.update(retired_at=NOW)
+    assert client.get("/register")["Location"] == "/pricing"
+
+
+def test_an_order_survives_a_sign_in(client: Client, price: Price) -> None:
+    placed = order(client, price)
+    user = User.objects.create_user("somebody@example.com")
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get(f"/orders/{placed.pk}").status_code == 200
+
+
+def test_a_form_with_mistakes_keeps_the_plan_for_who_signs_in_then(client: Client, price: Price) -> None:
+    page = client.post("/register", {**SAID, "price": str(price.pk), "email": "awa@"}).content.decode()
+    assert f"price%3D{price.pk}" in page
+
+
+def test_the_sum_says_at_once_what_a_vat_number_changes(client: Client, price: Price) -> None:
+    address = f"/register/summary?price={price.pk}&company=Bau&country=DE"
+    assert "ne correspond pas au pays" in text(client.get(f"{address}&vat_number=DE123"))
+    # Nobody can be asked here, so it counts for nothing.
+    unconfirmed = text(client.get(f"{address}&vat_number=DE136695976"))
+    assert "la TVA est donc appliquée" in unconfirmed
+    assert "58,80 €" in unconfirmed
+
+
 # --- order and payment --------------------------------------------------------------------------------------
 
 
@@ -271,7 +310,7 @@ def test_a_stranger_finds_no_order(client: Client, price: Price, path: str) -> N
 def test_the_mailed_link_opens_the_order_in_another_browser(client: Client, price: Price) -> None:
     placed = order(client, price)
     other = Client()
-    assert other.get(f"/orders/resume/{ordering.link_token(placed.pk)}")["Location"] == f"/orders/{placed.pk}"
+    assert other.get(f"/orders/resume/{order_links.token_of(placed.pk)}")["Location"] == f"/orders/{placed.pk}"
     assert other.get(f"/orders/{placed.pk}").status_code == 200
     assert Client().get("/orders/resume/forged:token").status_code == 404
 
@@ -283,6 +322,49 @@ def test_returning_with_somebody_elses_payment_asks_nothing(client: Client, pric
     client.get(f"/orders/{first.pk}/return/{payment.pk}")
     payment.refresh_from_db()
     assert payment.looks == 0
+
+
+def test_who_changes_their_mind_pays_another_way(client: Client, price: Price) -> None:
+    placed = order(client, price)
+    charge = begin(client, placed)
+    assert "Payer autrement" in text(client.get(f"/orders/{placed.pk}"))
+    assert client.post(f"/orders/{placed.pk}/change")["Location"] == f"/orders/{placed.pk}"
+    assert Payment.objects.get().state == "expired"
+    assert "Comment souhaitez-vous payer" in text(client.get(f"/orders/{placed.pk}"))
+    assert begin(client, placed).pk != charge.pk
+    assert Client().post(f"/orders/{placed.pk}/change").status_code == 404
+
+
+def test_changing_ones_mind_after_having_paid_is_having_paid(client: Client, price: Price) -> None:
+    placed = order(client, price)
+    charge = begin(client, placed)
+    client.post(f"/test-payment/{charge.pk}", {"answer": "approve", "messages": "never", "comes_back": "no"})
+    client.post(f"/orders/{placed.pk}/change")
+    placed.refresh_from_db()
+    assert placed.state == "paid"
+
+
+def test_coming_back_without_paying_asks_the_service(client: Client, price: Price) -> None:
+    placed = order(client, price)
+    charge = begin(client, placed)
+    client.get(f"/orders/{placed.pk}?cancelled=1")
+    assert Payment.objects.get().state == "pending"
+    back = client.post(f"/test-payment/{charge.pk}", {"answer": "cancel", "messages": "never"})
+    client.get(back["Location"].replace("http://localhost:8000", ""))
+    assert Payment.objects.get().state == "expired"
+
+
+def test_a_payment_page_elsewhere_is_reached_by_a_page_not_by_a_redirect(
+    client: Client, price: Price, settings: Settings
+) -> None:
+    """`form-action 'self'` also holds for the redirect that answers a form: browsers would stay where they are."""
+    placed = order(client, price)
+    settings.PUBLIC_URL = "https://pay.example"
+    payment_page = client.post(f"/orders/{placed.pk}/pay", {"gateway": "fake"})
+    assert payment_page.status_code == 302
+    client.post(f"/orders/{placed.pk}/change")
+    page = orders_page._leave(payment_page.wsgi_request, "https://bank.example/x?a=1&b=2", methods.WORDS["stripe"])
+    assert 'content="0;url=https://bank.example/x?a=1&amp;b=2"' in page.content.decode()
 
 
 # --- messages of payment services ---------------------------------------------------------------------------

@@ -76,6 +76,15 @@ class OrderFulfilled:
 
 
 @event
+class OrderLeftOpen:
+    """Nobody has paid it for a while; said once."""
+
+    organization_id: UUID | None
+    order_id: UUID
+    number: str
+
+
+@event
 class OrderLapsed:
     organization_id: UUID | None
     order_id: UUID

@@ -13,7 +13,7 @@ from parcelle.core import events
 from parcelle.core.states import move
 from parcelle.domain.billing import coupons, order_states, payment_states, sellers, taxes
 from parcelle.domain.billing.errors import NotOnSale
-from parcelle.domain.billing.events import OrderFulfilled, OrderLapsed, OrderPaid, OrderPlaced
+from parcelle.domain.billing.events import OrderFulfilled, OrderLapsed, OrderLeftOpen, OrderPaid, OrderPlaced
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.quotes import Quote, quote
 from parcelle.domain.catalog.models import Price, Product
@@ -21,6 +21,10 @@ from parcelle.domain.tenancy.models import Organization
 
 # How long an order waits for its payment. A transfer takes days, and what is paid later becomes credit.
 OPEN_FOR = timedelta(days=14)
+# Who was only interrupted comes back by themselves before that.
+REMIND_AFTER = timedelta(hours=2)
+# Whoever is reminded has at least so long to pay.
+REMIND_BEFORE_END = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +173,39 @@ def fulfil(
         ),
         now=now,
     )
+
+
+_MONEY_MAY_BE_ON_ITS_WAY = (payment_states.SUBMITTED, payment_states.UNKNOWN, payment_states.PARKED)
+
+
+def to_remind(now: datetime) -> Iterator[UUID]:
+    """Orders that somebody left open a while ago and was not reminded of."""
+    due = Order.objects.filter(state=order_states.OPEN, reminded_at=None, created_at__lte=now - REMIND_AFTER)
+    due = due.filter(expires_at__gt=now + REMIND_BEFORE_END)
+    yield from due.exclude(payments__state__in=_MONEY_MAY_BE_ON_ITS_WAY).values_list("pk", flat=True)
+
+
+@transaction.atomic
+def remind(order_id: UUID, *, now: datetime) -> bool:
+    """Says, once, that an order was left open; false when there is nothing to be reminded of.
+
+    There is not while money may be on its way, nor for a transfer that takes its time, nor when the same customer has
+    ordered again since. An attempt whose page was closed half-way is what a reminder is for.
+    """
+    order = Order.objects.select_for_update().get(pk=order_id)
+    if order.state != order_states.OPEN or order.reminded_at is not None or order.created_at > now - REMIND_AFTER:
+        return False
+    if order.payments.filter(state__in=_MONEY_MAY_BE_ON_ITS_WAY).exists():
+        return False
+    order.reminded_at = now
+    order.save(update_fields=["reminded_at"])
+    pending = order.payments.filter(state=payment_states.PENDING).first()
+    if pending is not None and not pending.memo.get("url"):
+        return False
+    if Order.objects.filter(email=order.email, created_at__gt=order.created_at).exists():
+        return False
+    events.record(OrderLeftOpen(order_id=order.pk, organization_id=order.organization_id, number=order.number), now=now)
+    return True
 
 
 def to_lapse(now: datetime) -> Iterator[UUID]:

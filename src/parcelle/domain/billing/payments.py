@@ -24,6 +24,7 @@ from parcelle.domain.billing.desk_events import PaymentAbandoned
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
 from parcelle.domain.billing.events import PaymentDeclined, PaymentOutcomeUnknown, PaymentParked, PaymentReceived
 from parcelle.domain.billing.gateways.base import (
+    Cancels,
     ChargedBack,
     Declined,
     Expired,
@@ -97,6 +98,23 @@ def look(payment_id: UUID, *, now: datetime) -> Outcome | None:
     outcome = _ask(payment, gateway.fetch, now=now, first=False)
     _look_again(payment, gateway, now=now)
     return outcome
+
+
+def can_be_cancelled(payment: Payment) -> bool:
+    """Whether the customer may change their mind: the service waits for them, and can be told not to."""
+    return payment.state == payment_states.PENDING and isinstance(gateways.open_gateway(payment.gateway), Cancels)
+
+
+def cancel(payment_id: UUID, *, now: datetime) -> Outcome | None:
+    """The customer wants to pay another way: the service makes sure that this attempt is not paid any more.
+
+    What it answers counts, also that it was paid already; without an answer nothing changes.
+    """
+    payment = Payment.objects.select_related("order__plan__product").get(pk=payment_id)
+    gateway = gateways.open_gateway(payment.gateway)
+    if payment.state != payment_states.PENDING or not isinstance(gateway, Cancels):
+        return None
+    return _ask(payment, gateway.cancel, now=now, first=False)
 
 
 def _ask(payment: Payment, call: Any, *, now: datetime, first: bool) -> Outcome | None:

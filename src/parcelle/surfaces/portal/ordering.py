@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.core import signing
 from django.http import Http404, HttpRequest
 
+from parcelle.domain.billing import order_links
 from parcelle.domain.billing.models import Order
 from parcelle.domain.tenancy.queries import is_member
 
 _SESSION_KEY = "own_orders"
+_CHOSEN = "chosen_price"
 _REMEMBERED = 20
-_SALT = "parcelle.order"
-LINK_DAYS = 14
+
+
+def choose(request: HttpRequest, price_id: UUID) -> None:
+    """Keeps what the visitor wants to order, also over a sign-in."""
+    if request.session.get(_CHOSEN) != str(price_id):
+        request.session[_CHOSEN] = str(price_id)
+
+
+def chosen(request: HttpRequest) -> str:
+    return str(request.session.get(_CHOSEN, ""))
 
 
 def remember(request: HttpRequest, order_id: UUID) -> None:
@@ -22,17 +31,11 @@ def remember(request: HttpRequest, order_id: UUID) -> None:
     request.session[_SESSION_KEY] = [*known, str(order_id)][-_REMEMBERED:]
 
 
-def link_token(order_id: UUID) -> str:
-    """What a mailed link carries, so that whoever reads the mail may go on with the order."""
-    return signing.dumps(str(order_id), salt=_SALT)
-
-
 def admit_by_token(request: HttpRequest, token: str) -> UUID:
     """The order of a mailed link. Raises Http404 for one that is old or made up."""
-    try:
-        order_id = UUID(signing.loads(token, salt=_SALT, max_age=LINK_DAYS * 24 * 3600))
-    except (signing.BadSignature, ValueError):
-        raise Http404 from None
+    order_id = order_links.read(token)
+    if order_id is None:
+        raise Http404
     remember(request, order_id)
     return order_id
 

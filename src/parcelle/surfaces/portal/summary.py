@@ -27,9 +27,11 @@ class Summary:
     reason: str
     coupon: str = ""
     refused: str = ""
+    # What to say about a VAT number while it is being typed.
+    vat_remark: str = ""
 
     @classmethod
-    def of_price(cls, price: Price, sum_: Quote, *, coupon: str, refused: str) -> Summary:
+    def of_price(cls, price: Price, sum_: Quote, *, coupon: str, refused: str, vat_remark: str = "") -> Summary:
         return cls(
             plan=price.plan,
             interval=price.interval,
@@ -41,6 +43,7 @@ class Summary:
             reason=sum_.decision.reason,
             coupon=coupon,
             refused=refused,
+            vat_remark=vat_remark,
         )
 
     @classmethod

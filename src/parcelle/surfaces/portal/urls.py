@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern] = [
     path("register/summary", register.summary, name="register_summary"),
     path("orders/<uuid:order_id>", orders.order, name="order"),
     path("orders/<uuid:order_id>/pay", orders.pay, name="order_pay"),
+    path("orders/<uuid:order_id>/change", orders.change, name="order_change"),
     path("orders/<uuid:order_id>/return/<uuid:payment_id>", orders.returned, name="order_return"),
     path("orders/<uuid:order_id>/events", orders.events, name="order_events"),
     path("orders/<uuid:order_id>/progress", orders.fragment, name="order_progress"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 from uuid import UUID
 
 from parcelle.core.money import Money
@@ -249,3 +249,11 @@ class Gateway(Protocol):
 
         Under ":path" is what followed `/webhooks/<gateway>/` in the address, for services that sign nothing.
         """
+
+
+@runtime_checkable
+class Cancels(Protocol):
+    """A gateway that can make sure that an attempt will not be paid any more, so that another one may begin."""
+
+    def cancel(self, charge: Charge) -> Outcome:
+        """Expired once nothing can be paid on it; otherwise the truth, Paid among it. Raises GatewayError."""

@@ -96,6 +96,10 @@ class FakeGateway:
             )
         return Pending(provider_id=reference)
 
+    def cancel(self, charge: Charge) -> Outcome:
+        FakeCharge.objects.filter(key=charge.key, state=FakeCharge.OPEN).update(state=FakeCharge.CANCELLED)
+        return self.fetch(charge)
+
     @transaction.atomic
     def refund(self, charge: Charge, request: RefundRequest) -> RefundOutcome:
         made = FakeCharge.objects.select_for_update().filter(key=charge.key).first()

@@ -56,6 +56,8 @@ class Order(models.Model):
     instance_id = models.UUIDField(null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
     expires_at = models.DateTimeField(_("lapses"))
+    # When its customer was reminded that it is not paid yet, or need not be any more.
+    reminded_at = models.DateTimeField(null=True, blank=True)
     paid_at = models.DateTimeField(_("paid"), null=True, blank=True)
     fulfilled_at = models.DateTimeField(_("fulfilled"), null=True, blank=True)
 
@@ -66,6 +68,7 @@ class Order(models.Model):
         indexes = [
             models.Index(fields=["-created_at"], name="order_newest"),
             models.Index(fields=["expires_at"], condition=Q(state="open"), name="order_open"),
+            models.Index(fields=["created_at"], condition=Q(state="open", reminded_at=None), name="order_to_remind"),
             models.Index(fields=["email"], name="order_email"),
         ]
         constraints = [

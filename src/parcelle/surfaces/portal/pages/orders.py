@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -68,6 +70,11 @@ class Standing:
         return str(self.payment.memo.get("url", "")) if self.payment else ""
 
     @property
+    def can_change(self) -> bool:
+        """Whether the customer may leave this attempt and pay another way."""
+        return self.step == "wait" and self.payment is not None and payments.can_be_cancelled(self.payment)
+
+    @property
     def refused(self) -> str:
         """Why the last attempt did not work, in a sentence."""
         declined = {payment_states.DECLINED, payment_states.EXPIRED}
@@ -87,7 +94,12 @@ class Standing:
 @never_cache
 @require_safe
 def order(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    return _page(request, _standing(admit(request, order_id)))
+    standing = _standing(admit(request, order_id))
+    if "cancelled" in request.GET and standing.can_change and standing.payment is not None:
+        # Back from the payment service without having paid, says the browser: the service knows.
+        payments.look(standing.payment.pk, now=timezone.now())
+        return redirect("order", order_id=order_id)
+    return _page(request, standing)
 
 
 def _page(request: HttpRequest, standing: Standing, *, alert: str = "", status: int = 200) -> HttpResponse:
@@ -99,7 +111,7 @@ def _page(request: HttpRequest, standing: Standing, *, alert: str = "", status: 
         "summary": Summary.of_order(standing.order),
         "methods": methods_for(standing.order) if standing.step == "pay" else [],
         "alert": alert,
-        "chosen": request.POST.get("gateway", ""),
+        "chosen": request.POST.get("gateway", "") or (standing.payment.gateway if standing.payment else ""),
         "phone": request.POST.get("phone", standing.order.buyer.get("phone", "")),
         "phone_example": phones.example(standing.order.buyer.get("country", "")),
     }
@@ -130,8 +142,14 @@ def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
         sentence = _("This way to pay is not available any more. Please choose another one.")
         return _page(request, _standing(known), alert=sentence, status=409)
     if isinstance(outcome, Redirect):
-        return redirect(outcome.url)
+        return _leave(request, outcome.url, method.words)
     return redirect("order", order_id=order_id)
+
+
+def _leave(request: HttpRequest, url: str, words: Words) -> HttpResponse:
+    if urlsplit(url).netloc == urlsplit(settings.PUBLIC_URL).netloc:
+        return redirect(url)
+    return render(request, "portal/leaving.html", {"url": url, "method": words.title})
 
 
 @never_cache
@@ -141,6 +159,16 @@ def returned(request: HttpRequest, order_id: UUID, payment_id: UUID) -> HttpResp
     known = admit(request, order_id)
     if known.payments.filter(pk=payment_id).exists():
         payments.look(payment_id, now=timezone.now())
+    return redirect("order", order_id=order_id)
+
+
+@never_cache
+@require_POST
+def change(request: HttpRequest, order_id: UUID) -> HttpResponse:
+    """The customer wants to pay another way than the one that waits for them."""
+    standing = _standing(admit(request, order_id))
+    if standing.can_change and standing.payment is not None:
+        payments.cancel(standing.payment.pk, now=timezone.now())
     return redirect("order", order_id=order_id)
 
 

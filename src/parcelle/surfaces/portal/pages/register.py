@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -17,14 +19,15 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import orders, vat_numbers
+from parcelle.domain.billing import orders, sellers, vat_numbers
 from parcelle.domain.billing.errors import CouponRefused, NotOnSale
 from parcelle.domain.billing.orders import Buyer
+from parcelle.domain.billing.quotes import yearly_saving
 from parcelle.domain.billing.taxes import EU
 from parcelle.domain.catalog.models import Price
 from parcelle.journeys import checkout
 from parcelle.surfaces.portal import visitor
-from parcelle.surfaces.portal.ordering import remember
+from parcelle.surfaces.portal.ordering import choose, chosen, remember
 from parcelle.surfaces.portal.register_form import RegisterForm
 from parcelle.surfaces.portal.summary import Summary
 from parcelle.surfaces.refusals import coupon_sentence
@@ -38,6 +41,7 @@ def register(request: HttpRequest) -> HttpResponse:
     price = _price(request)
     if price is None:
         return redirect("pricing")
+    choose(request, price.pk)
     user = request.user if isinstance(request.user, User) else None
     if request.method != "POST":
         first = {"submission": uuid.uuid4(), "coupon": request.GET.get("coupon", "")[:40]}
@@ -86,7 +90,7 @@ def summary(request: HttpRequest) -> HttpResponse:
     price = _price(request)
     if price is None:
         raise Http404
-    return render(request, "portal/parts/summary.html", {"summary": _summary(request.GET, price)})
+    return render(request, "portal/parts/summary.html", {"summary": _summary(request, request.GET, price)})
 
 
 def _page(
@@ -97,24 +101,31 @@ def _page(
         if form.is_bound
         else {name: form.get_initial_for_field(form.fields[name], name) for name in form.fields}
     )
+    other = _other_interval(price)
     context = {
         "form": form,
         "price": price,
         "alerts": alerts or [],
-        "summary": _summary(said, price),
+        "summary": _summary(request, said, price),
         "eu": sorted(EU),
-        "other": _other_interval(price),
+        "other": other,
+        "other_saving": yearly_saving(price.amount, other.amount) if other and other.interval == Price.YEAR else 0,
+        # Where a sign-in leads back to: the same plan with the same code.
+        "here": "?".join((reverse("register"), urlencode({"price": price.pk, "coupon": said.get("coupon") or ""}))),
     }
     return render(request, "portal/register.html", context, status=status)
 
 
-def _summary(said: Any, price: Price) -> Summary:
+def _summary(request: HttpRequest, said: Any, price: Price) -> Summary:
+    number, valid, remark = _vat_number(request, said)
     buyer = Buyer(
         first_name="",
         last_name="",
         company=str(said.get("company") or ""),
         email=str(said.get("email") or ""),
         country=str(said.get("country") or "FR")[:2].upper(),
+        vat_number=number,
+        vat_number_valid=valid,
     )
     code, refused = str(said.get("coupon") or "").strip()[:40], ""
     try:
@@ -122,12 +133,31 @@ def _summary(said: Any, price: Price) -> Summary:
     except CouponRefused as refusal:
         refused = coupon_sentence(refusal.code)
         sum_ = orders.preview(price, coupon_code="", buyer=buyer, now=timezone.now())
-    return Summary.of_price(price, sum_, coupon="" if refused else code, refused=refused)
+    return Summary.of_price(price, sum_, coupon="" if refused else code, refused=refused, vat_remark=remark)
+
+
+def _vat_number(request: HttpRequest, said: Any) -> tuple[str, bool | None, str]:
+    """The number that was typed, whether it is confirmed, and what to say about it while the form is filled in."""
+    number, country = str(said.get("vat_number") or "").strip()[:20], str(said.get("country") or "")
+    if not number or country not in EU:
+        return "", None, ""
+    try:
+        number = vat_numbers.tidy(number, country)
+    except vat_numbers.NotWellFormed:
+        return "", None, _("This VAT number does not fit the country. Check it, or leave it empty.")
+    if country == sellers.current().country:
+        return number, None, ""
+    limit = [(f"vat-number:{address(request)}", _PER_HOUR)]
+    too_often = visitor.wait_before(limit, window=timedelta(hours=1), now=timezone.now())
+    valid = None if too_often else vat_numbers.is_registered(number)
+    return number, valid, "" if valid else _("We could not confirm this VAT number, so VAT is charged.")
 
 
 def _price(request: HttpRequest) -> Price | None:
+    """What the address says, or what this visitor chose before."""
+    wanted = request.POST.get("price") or request.GET.get("price") or chosen(request)
     try:
-        return orders.price_on_sale(uuid.UUID(request.POST.get("price") or request.GET.get("price", "")))
+        return orders.price_on_sale(uuid.UUID(wanted))
     except (ValueError, NotOnSale):
         return None
 

@@ -18,7 +18,7 @@ let asked = 0;
 const refresh = async () => {
   const number = ++asked;
   const values = new URLSearchParams();
-  for (const name of ["price", "country", "company", "email", "coupon"]) values.set(name, form.elements[name].value);
+  for (const name of ["price", "country", "company", "email", "vat_number", "coupon"]) values.set(name, form.elements[name].value);
   const answer = await fetch(`${form.dataset.register}?${values}`, { cache: "no-store" });
   if (!answer.ok || number !== asked) return;
   place.innerHTML = await answer.text();
@@ -33,22 +33,44 @@ const refresh = async () => {
 };
 const quietly = () => refresh().catch(() => { /* the sum is asked for again at the next change */ });
 
+// What was typed outlives a reload and a sign-in in this tab, and no longer; what the server filled in stays.
+const kept = ["last_name", "first_name", "company", "email", "phone", "country", "address", "postcode", "city", "vat_number", "siren"];
+const draft = "parcelle.order";
+const keep = () => {
+  const values = kept.map((name) => [name, form.elements[name].value]);
+  try { sessionStorage.setItem(draft, JSON.stringify(Object.fromEntries(values))); } catch { /* no storage: nothing outlives */ }
+};
+const restore = () => {
+  let values = {};
+  try { values = JSON.parse(sessionStorage.getItem(draft) || "{}"); } catch { return; }
+  const fresh = !form.querySelector(".is-invalid");
+  for (const name of kept) {
+    const field = form.elements[name];
+    if (!values[name] || field.disabled || !fresh) continue;
+    if (!field.value || name === "country") field.value = values[name];
+  }
+};
+
 let waiting;
 const soon = () => { clearTimeout(waiting); waiting = setTimeout(quietly, 300); };
+form.addEventListener("input", keep);
 form.elements.country.addEventListener("change", () => { fits(); quietly(); });
 form.elements.company.addEventListener("change", soon);
 form.elements.email.addEventListener("change", soon);
+form.elements.vat_number.addEventListener("change", soon);
 coupon.addEventListener("input", soon);
 apply.addEventListener("click", (event) => { event.preventDefault(); quietly(); });
 remove.addEventListener("click", () => { coupon.value = ""; coupon.focus(); quietly(); });
 form.addEventListener("submit", (event) => {
   if (form.dataset.sent) { event.preventDefault(); return; }
   form.dataset.sent = "1";
+  try { sessionStorage.removeItem(draft); } catch { /* there is nothing to forget */ }
   form.querySelector("button.btn-primary").classList.add("btn-loading");
 });
 window.addEventListener("pageshow", () => {
   delete form.dataset.sent;
   form.querySelector("button.btn-primary").classList.remove("btn-loading");
 });
+restore();
 fits();
 quietly();
