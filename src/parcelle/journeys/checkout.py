@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 import structlog
@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from parcelle.core.models import Fact
+from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import (
     order_states,
@@ -23,7 +24,7 @@ from parcelle.domain.billing import (
     transfers,
 )
 from parcelle.domain.billing.gateways.base import Outcome
-from parcelle.domain.billing.models import Order, Payment, Subscription
+from parcelle.domain.billing.models import Confirmation, Order, Payment, Subscription, Transfer
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.provisioning import actions as provisioning
 from parcelle.domain.provisioning import states
@@ -71,6 +72,36 @@ def pay(
     if payment.state != payment_states.SUBMITTED:
         return payment, None
     return payment, payments.carry_out(payment.pk, now=now)
+
+
+def confirm_transfer(
+    payment_id: UUID,
+    *,
+    amount: Money,
+    value_date: date,
+    bank_reference: str,
+    person: UUID,
+    actor: str,
+    now: datetime,
+) -> Transfer:
+    """Notes that the money of a bank transfer is on the account; where two must agree, the second one approves.
+
+    Raises TransferRefused, and Transfer.DoesNotExist for a payment on another rail.
+    """
+    transfer = Transfer.objects.get(payment_id=payment_id)
+    confirmation = transfers.confirm(
+        transfer.pk,
+        amount=amount,
+        value_date=value_date,
+        bank_reference=bank_reference,
+        person=person,
+        actor=actor,
+        now=now,
+    )
+    if confirmation.state == Confirmation.WAITING and confirmation.person != person:
+        transfers.approve(confirmation.pk, person=person, actor=actor, now=now)
+    transfer.refresh_from_db()
+    return transfer
 
 
 def fulfil(fact: Fact) -> None:

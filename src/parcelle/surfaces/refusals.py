@@ -51,6 +51,16 @@ DECLINES: dict[str, Promise] = {
     "expired": _("The payment was not finished. Nothing was charged: you can try again."),
 }
 
+# Why what was seen on the account cannot be noted for a transfer.
+TRANSFERS: dict[str, Promise] = {
+    "no_reference": _("The bank’s reference of the movement is missing."),
+    "no_amount": _("The amount must be more than nothing."),
+    "in_future": _("The value date is too far in the future."),
+    "reference_used": _("This bank reference has been noted already, for another transfer or another amount."),
+    "same_person": _("A second person has to confirm this transfer."),
+    "decided": _("Somebody else has decided about this meanwhile."),
+}
+
 # Why there is no VAT on a sale.
 WHY_NO_TAX: dict[str, Promise] = {
     "VATEX-EU-AE": _("Reverse charge: you declare the VAT yourself."),
@@ -61,6 +71,10 @@ WHY_NO_TAX: dict[str, Promise] = {
 
 def coupon_sentence(code: str) -> str:
     return str(COUPONS.get(code, COUPONS["unknown"]))
+
+
+def transfer_sentence(code: str) -> str:
+    return str(TRANSFERS.get(code, _("This transfer does not allow that any more.")))
 
 
 def decline_sentence(code: str) -> str:

@@ -55,6 +55,7 @@ OPERATIONS = [
     "retryInstance",
     "suspendInstance",
     "validateCoupon",
+    "verifyBankTransfer",
     "verifyPayment",
 ]
 # Nothing that could be sent to these is wrong.

@@ -412,6 +412,121 @@ def test_payments_are_listed_and_shown(operator: Asking, price: Price) -> None:
     assert (shown["orderNumber"], shown["next"]) == (first["number"], attempt["next"])
 
 
+# --- bank transfers ---
+
+
+@pytest.fixture
+def transfer(cast: Cast, as_user: Callable[[User], Asking], price: Price) -> dict[str, Any]:
+    """A payment of the owner's that waits for a transfer of 58.80 EUR."""
+    from tests.domain.billing import transferring
+
+    transferring.switch_on()
+    owner = as_user(cast.owner)
+    begun = content(pay(owner, ordered(owner, price, **of_owner(cast))["orderId"], method="bank_transfer"))
+    assert content(owner.get(f"{PAYMENTS}{begun['paymentId']}/"))["next"] == begun["next"]
+    return begun  # type: ignore[no-any-return]
+
+
+SEEN = {"amountMinor": 5880, "currency": "EUR", "valueDate": "2026-03-02", "bankReference": "B-1"}
+
+
+def verify_transfer(asking: Asking, transfer: dict[str, Any], /, key: str = "", **changes: Any) -> HttpResponse:
+    headers = {"idempotency_key": key} if key else {}
+    return asking.post(f"{PAYMENTS}{transfer['paymentId']}/verify_bank_transfer/", SEEN | changes, **headers)
+
+
+def test_a_transfer_tells_where_to_send_the_money(transfer: dict[str, Any]) -> None:
+    assert transfer["next"]["kind"] == "instructions"
+    told = {line["name"]: line["text"] for line in transfer["next"]["lines"]}
+    assert told["iban"].startswith("FR14")
+    assert told["reference"] == transfer["providerReference"]
+
+
+def test_an_operator_confirms_a_transfer(operator: Asking, transfer: dict[str, Any]) -> None:
+    shown = content(verify_transfer(operator, transfer))
+    assert (shown["status"], shown["missing"]["minor"], shown["payment"]["status"]) == ("confirmed", 0, "paid")
+    again = verify_transfer(operator, transfer)
+    assert (again.status_code, content(again)["received"]["minor"]) == (200, 5880)
+    assert content(operator.get(f"{ORDERS}{transfer['orderId']}/"))["status"] == "paid"
+
+
+def test_part_of_a_transfer_leaves_the_rest_awaited(operator: Asking, transfer: dict[str, Any]) -> None:
+    shown = content(verify_transfer(operator, transfer, amountMinor=5000))
+    assert (shown["status"], shown["missing"]["minor"], shown["payment"]["status"]) == ("partial", 880, "pending")
+    rest = content(verify_transfer(operator, transfer, amountMinor=880, bankReference="B-2"))
+    assert (rest["status"], rest["payment"]["status"]) == ("confirmed", "paid")
+
+
+def test_the_second_person_is_another_token(
+    operator: Asking, as_user: Callable[[User], Asking], transfer: dict[str, Any]
+) -> None:
+    from parcelle.domain.accounts.models import User
+    from tests.domain.billing import transferring
+
+    transferring.switch_on(second_person_from="EUR 50")
+    for _time in range(2):
+        shown = content(verify_transfer(operator, transfer))
+        assert (shown["status"], shown["payment"]["status"]) == ("second", "pending")
+    second = as_user(User.objects.create_superuser("second@vendor.example"))
+    assert content(verify_transfer(second, transfer))["status"] == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"valueDate": "2999-01-01"}, "trop loin"), ({"bankReference": "B-1", "amountMinor": 1}, "déjà été noté")],
+)
+def test_a_transfer_is_not_confirmed_from_thin_air(
+    operator: Asking, transfer: dict[str, Any], changes: dict[str, Any], words: str
+) -> None:
+    from parcelle.domain.billing.models import Transfer
+    from tests.domain.billing import transferring
+
+    transferring.confirm(Transfer.objects.get(), amount="10.00", reference="B-1")
+    path = f"{PAYMENTS}{transfer['paymentId']}/verify_bank_transfer/"
+    answer = operator.post(path, SEEN | {"bankReference": "B-9"} | changes, accept_language="fr")
+    assert (answer.status_code, kind_of(answer)) == (409, "transfer-refused")
+    assert words in content(answer)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("amountMinor", 0), ("amountMinor", "58.80"), ("currency", "XXZ"), ("valueDate", "03/02"), ("bankReference", "")],
+)
+def test_what_stands_on_the_statement_is_checked(
+    operator: Asking, transfer: dict[str, Any], field: str, value: object
+) -> None:
+    answer = verify_transfer(operator, transfer, **{field: value})
+    assert (answer.status_code, content(answer)["errors"][0]["pointer"]) == (400, f"#/{field}")
+
+
+def test_only_operators_confirm_transfers(
+    cast: Cast, as_user: Callable[[User], Asking], transfer: dict[str, Any]
+) -> None:
+    from parcelle.domain.billing.models import Confirmation
+
+    refused = verify_transfer(as_user(cast.owner), transfer)
+    assert (refused.status_code, kind_of(refused)) == (403, "forbidden")
+    assert verify_transfer(as_user(cast.stranger), transfer).status_code == 404
+    cast.member.is_staff = True
+    cast.member.save()
+    assert verify_transfer(as_user(cast.member), transfer).status_code == 403
+    assert not Confirmation.objects.exists()
+
+
+def test_another_payment_is_no_transfer(operator: Asking, price: Price) -> None:
+    answer = verify_transfer(operator, content(pay(operator, ordered(operator, price)["orderId"])))
+    assert (answer.status_code, kind_of(answer)) == (409, "not-a-transfer")
+
+
+def test_the_same_key_confirms_once(operator: Asking, transfer: dict[str, Any]) -> None:
+    from parcelle.domain.billing.models import Confirmation
+
+    first, again = verify_transfer(operator, transfer, "k1"), verify_transfer(operator, transfer, "k1")
+    assert content(first) == content(again)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert Confirmation.objects.count() == 1
+
+
 # --- coupons --------------------------------------------------------------------------------------------
 
 
@@ -451,6 +566,7 @@ def secured(order_id: object, payment_id: object) -> list[tuple[str, str]]:
         ("POST", f"{ORDERS}{order_id}/verify_payment/"),
         ("GET", PAYMENTS),
         ("GET", f"{PAYMENTS}{payment_id}/"),
+        ("POST", f"{PAYMENTS}{payment_id}/verify_bank_transfer/"),
         ("POST", COUPONS),
     ]
 
@@ -474,7 +590,8 @@ def test_everybody_sees_what_is_theirs(cast: Cast, as_user: Callable[[User], Ask
     assert content(stranger.get(ORDERS))["items"] == content(stranger.get(PAYMENTS))["items"] == []
     for method, path in secured(placed["orderId"], attempt["paymentId"]):
         if placed["orderId"] in path or attempt["paymentId"] in path:
-            answer = stranger.ask(method, path, body={"method": "fake"})
+            body = SEEN if "bank" in path else {"method": "fake"}
+            answer = stranger.ask(method, path, body=body)
             assert (answer.status_code, kind_of(answer)) == (404, "not-found")
             assert placed["number"] not in answer.content.decode()
 

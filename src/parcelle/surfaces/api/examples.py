@@ -281,6 +281,33 @@ _NOT_VALID = {
     "tax": _euros(980, "€9.80"),
     "total": _euros(5880, "€58.80"),
 }
+_CONFIRMED = {
+    "reference": "RF18PAR2026000017",
+    "status": "confirmed",
+    "expected": _euros(5292, "€52.92"),
+    "received": _euros(5292, "€52.92"),
+    "missing": _euros(0, "€0.00"),
+    "payment": {**_PAID, "method": "bank_transfer", "providerReference": "RF18PAR2026000017"},
+}
+_PARTIAL = {
+    **_CONFIRMED,
+    "status": "partial",
+    "received": _euros(3000, "€30.00"),
+    "missing": _euros(2292, "€22.92"),
+    "payment": {
+        **_PAYMENT,
+        "method": "bank_transfer",
+        "providerReference": "RF18PAR2026000017",
+        "next": {
+            **_NO_STEP,
+            "kind": "instructions",
+            "lines": [
+                {"name": "iban", "text": "FR1420041010050500013M02606"},
+                {"name": "reference", "text": "RF18PAR2026000017"},
+            ],
+        },
+    },
+}
 _PART = {"count": 1, "limit": 50, "offset": 0, "next": None}
 
 EXAMPLES |= {
@@ -293,6 +320,7 @@ EXAMPLES |= {
     "initiatePayment": {"redirect": _REDIRECT, "onTheTelephone": _TELEPHONE, "declined": _DECLINED},
     "verifyPayment": {"fulfilled": _FULFILLED_ORDER, "declined": {**_OPEN_ORDER, "payment": _DECLINED}},
     "listPayments": {"page": {"items": [_PAYMENT], **_PART}},
+    "verifyBankTransfer": {"confirmed": _CONFIRMED, "partial": _PARTIAL},
     "getPayment": {"pending": _REDIRECT, "paid": _PAID, "declined": _DECLINED},
     "validateCoupon": {"valid": _VALID, "notValid": _NOT_VALID},
 }
@@ -308,6 +336,7 @@ ADDRESSES |= {
     "verifyPayment": f"{_TENANTS}/orders/{ORDER_ID}/verify_payment/",
     "listPayments": f"{_TENANTS}/payments/?limit=0",
     "getPayment": f"{_TENANTS}/payments/{PAYMENT_ID}/",
+    "verifyBankTransfer": f"{_TENANTS}/payments/{PAYMENT_ID}/verify_bank_transfer/",
     "validateCoupon": f"{_TENANTS}/coupons/validate/",
 }
 _LIMIT = ERRORS["listInstances"]
@@ -321,6 +350,7 @@ ERRORS |= {
     "initiatePayment": [
         {"pointer": "#/phone", "code": "phone", "detail": "Digits, with the country code first: +33 6 12 34 56 78."}
     ],
+    "verifyBankTransfer": [{"pointer": "#/bankReference", "code": "missing", "detail": "This field is required."}],
     "validateCoupon": [{"pointer": "#/code", "code": "missing", "detail": "This field is required."}],
 }
 DETAILS |= {"coupon-refused": "This code has been used up."}

@@ -88,6 +88,12 @@ KINDS: dict[str, Kind] = {
         _("This way to pay cannot be used"),
         _("Choose one of the order's `methods`: not every one takes this currency from this country."),
     ),
+    "not-a-transfer": Kind(
+        409, _("This payment is not a bank transfer"), _("Ask its payment service instead: `verify_payment`.")
+    ),
+    "transfer-refused": Kind(
+        409, _("The transfer cannot be confirmed like this"), _("Compare what you sent with the bank statement.")
+    ),
     "nothing-to-verify": Kind(409, _("Nothing was paid on this order yet"), _("Begin with `initiate_payment`.")),
     "request-in-progress": Kind(
         409,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Literal
 from uuid import UUID
@@ -363,6 +363,57 @@ class OrderDetails(OrderSummary):
     tax_note: str | None = Field(description="Why there is no tax on it, in the language of the request.")
     methods: list[PaymentMethod] = Field(description="Empty once nothing is to be paid any more.")
     payment: PaymentDetails | None
+
+
+class VerifyBankTransfer(Camel):
+    """What stands on the bank statement."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=False,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"amountMinor": 5292, "currency": "EUR", "valueDate": "2026-03-03", "bankReference": "BQ-20260303-0042"}
+            ]
+        },
+    )
+
+    amount_minor: int = Field(ge=1, le=10**15, description="What arrived, in the currency's smallest unit.")
+    currency: Currency = Field(description="ISO 4217.")
+    value_date: date
+    bank_reference: Annotated[str, one_line(140)] = Field(
+        description="The bank's own name of the movement: the same again is the same confirmation."
+    )
+
+
+TransferStatus = Literal[
+    "awaiting",
+    "uploaded",
+    "review",
+    "partial",
+    "second",
+    "confirmed",
+    "parked",
+    "refused",
+    "lapsed",
+    "late",
+    "recalled",
+]
+
+
+class BankTransfer(Camel):
+    """A transfer, and the payment it is for."""
+
+    reference: str = Field(description="What the customer was asked to write.")
+    status: TransferStatus = Field(
+        description="`confirmed`: all of it is there. `partial`: the rest is awaited. `second`: somebody else has to "
+        "confirm it as well. `parked`: it came in another currency. `late`: it came after the order had lapsed."
+    )
+    expected: Amount
+    received: Amount
+    missing: Amount
+    payment: PaymentDetails
 
 
 # --- coupons --------------------------------------------------------------------------------------------

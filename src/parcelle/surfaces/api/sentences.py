@@ -20,6 +20,7 @@ _OF_FIELD: dict[str, Promise] = {
     "country": _("Two capitals, such as FR or CM (ISO 3166)."),
     "currency": _("Three capitals, such as EUR or XAF (ISO 4217)."),
     "vatNumber": _("This VAT number does not fit the country. Check it, or leave it out."),
+    "valueDate": _("A date as year-month-day, such as 2026-03-03."),
     "siren": _("A SIREN has nine digits, and one of these is wrong. Check it, or leave it out."),
     **dict.fromkeys(("couponCode", "code"), _("3 to 40 letters, digits, hyphens and underscores.")),
     "method": _("The name of one of the order’s ways to pay, such as “paypal”."),

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, cast
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from ninja import Query, Router
+from ninja.responses import Status as Answer
 
-from parcelle.core.money import Money
+from parcelle.core.money import Money, NotMoney
 from parcelle.domain.billing import payment_states
+from parcelle.domain.billing.errors import TransferRefused
 from parcelle.domain.billing.gateways.base import Instructions, Outcome, Redirect
-from parcelle.domain.billing.models import Payment
+from parcelle.domain.billing.models import Payment, Transfer
+from parcelle.journeys import checkout
 from parcelle.surfaces import refusals
 from parcelle.surfaces.api import sales, tokens
+from parcelle.surfaces.api.idempotency import once
 from parcelle.surfaces.api.lists import Limit, Offset, part, refuse_unknown_parameters
 from parcelle.surfaces.api.openapi import problems_of
 from parcelle.surfaces.api.problems import Problem
+from parcelle.surfaces.api.sentences import sentence
 
 router = Router(auth=tokens.BearerToken(), tags=["payments"], by_alias=True)
 
@@ -60,6 +67,64 @@ def index(
 def show(request: HttpRequest, payment_id: UUID) -> sales.PaymentDetails:
     """How one attempt stands, as far as we know. `verifyPayment` asks the payment service."""
     return details_of(_find(request, payment_id))
+
+
+@router.post(
+    "/tenants/payments/{payment_id}/verify_bank_transfer/",
+    operation_id="verifyBankTransfer",
+    summary="Confirm that a bank transfer has arrived",
+    response={200: sales.BankTransfer},
+    openapi_extra=problems_of(
+        *("malformed-json", "body-too-large", "unsupported-media-type"),
+        *("forbidden", "not-found", "not-a-transfer", "transfer-refused"),
+    ),
+)
+@once
+def verify_bank_transfer(
+    request: HttpRequest, payment_id: UUID, body: sales.VerifyBankTransfer
+) -> Answer[sales.BankTransfer]:
+    """Notes money that is on the account. For operators only. Less than expected leaves the rest awaited, more
+    becomes the customer's credit. Above the vendor's threshold the status is `second` until another operator's token
+    sends the same.
+    """
+    payment = _find(request, payment_id)
+    user = tokens.user_of(request)
+    if not user.is_staff or not user.has_perm("billing.change_transfer"):
+        raise Problem("forbidden", _("Only an operator can confirm a transfer."))
+    try:
+        transfer = checkout.confirm_transfer(
+            payment.pk,
+            amount=_money(body),
+            value_date=body.value_date,
+            bank_reference=body.bank_reference,
+            person=user.pk,
+            actor=tokens.actor_of(request),
+            now=timezone.now(),
+        )
+    except Transfer.DoesNotExist:
+        raise Problem("not-a-transfer") from None
+    except TransferRefused as refused:
+        raise Problem("transfer-refused", refusals.transfer_sentence(refused.code)) from None
+    received = Money(transfer.received_minor, transfer.currency)
+    missing = transfer.amount - received - Money(transfer.shortfall_minor, transfer.currency)
+    shown = sales.BankTransfer(
+        reference=transfer.reference,
+        status=cast("sales.TransferStatus", transfer.state),
+        expected=sales.Amount.of(transfer.amount),
+        received=sales.Amount.of(received),
+        missing=sales.Amount.of(missing),
+        payment=details_of(_find(request, payment_id)),
+    )
+    return Answer(200, shown)
+
+
+def _money(body: sales.VerifyBankTransfer) -> Money:
+    try:
+        return Money(body.amount_minor, body.currency)
+    except NotMoney:
+        detail = sentence("currency", "currency", {})
+        errors = [{"pointer": "#/currency", "code": "currency", "detail": detail}]
+        raise Problem("invalid-request", detail, errors=errors) from None
 
 
 def _find(request: HttpRequest, payment_id: UUID) -> Payment:
@@ -106,8 +171,11 @@ def _message(payment: Payment) -> str | None:
 def details_of(payment: Payment) -> sales.PaymentDetails:
     """One attempt, with what the customer does next as far as it is stored."""
     open_ = payment.state in payment_states.UNSETTLED
-    url = str(payment.memo.get("url", ""))
-    step = sales.NextStep(kind="redirect", url=url) if url else sales.NextStep(kind="wait")
+    step = sales.NextStep(kind="wait")
+    if payment.memo.get("url"):
+        step = sales.NextStep(kind="redirect", url=str(payment.memo["url"]))
+    elif payment.memo.get("iban"):
+        step = _instructions(payment.memo)
     return sales.PaymentDetails(**_summary(payment).model_dump(), next=step if open_ else None)
 
 
@@ -116,6 +184,10 @@ def next_step(outcome: Outcome) -> sales.NextStep:
     if isinstance(outcome, Redirect):
         return sales.NextStep(kind="redirect", url=outcome.url)
     if isinstance(outcome, Instructions):
-        lines = [sales.Line(name=name, text=text) for name, text in outcome.lines.items()]
-        return sales.NextStep(kind="instructions", lines=lines)
+        return _instructions(outcome.lines)
     return sales.NextStep(kind="wait")
+
+
+def _instructions(told: Mapping[str, str]) -> sales.NextStep:
+    lines = [sales.Line(name=name, text=str(text)) for name, text in told.items() if text]
+    return sales.NextStep(kind="instructions", lines=lines)
