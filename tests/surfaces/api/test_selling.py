@@ -495,7 +495,8 @@ def test_a_transfer_is_not_confirmed_from_thin_air(
 def test_what_stands_on_the_statement_is_checked(
     operator: Asking, transfer: dict[str, Any], field: str, value: object
 ) -> None:
-    answer = verify_transfer(operator, transfer, **{field: value})
+    changes: dict[str, Any] = {field: value}
+    answer = verify_transfer(operator, transfer, **changes)
     assert (answer.status_code, content(answer)["errors"][0]["pointer"]) == (400, f"#/{field}")
 
 
