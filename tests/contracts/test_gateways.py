@@ -33,7 +33,7 @@ from parcelle.domain.billing.gateways.mtn_momo.gateway import MtnMomoGateway
 from parcelle.domain.billing.models import FakeCharge, Payment, Transfer
 from tests import needs, people
 from tests.domain.billing import selling, transferring
-from tests.simulators import mtn_momo, mtn_momo_server, stripe
+from tests.simulators import mtn_momo, mtn_momo_server, paypal, paypal_server, stripe
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
 
@@ -139,6 +139,32 @@ def _bank_transfer(_request: pytest.FixtureRequest) -> Counter:
     )
 
 
+def _paypal(request: pytest.FixtureRequest) -> Counter:
+    at_paypal: paypal.PayPal = request.getfixturevalue("paypal_server")
+
+    def message(charge: Charge) -> tuple[Mapping[str, str], bytes]:
+        body = at_paypal.message("CHECKOUT.ORDER.APPROVED").body
+        return at_paypal.headers(body), body
+
+    return Counter(
+        gateway=GATEWAYS["paypal"](paypal_server.settings_of(at_paypal), False),
+        amount=Money(5880, "EUR"),
+        approve=lambda charge: at_paypal.approve(at_paypal.order_of(charge.payment_id)),
+        decline=lambda charge: at_paypal.approve(at_paypal.order_of(charge.payment_id), "PAYER_CANNOT_PAY"),
+        charges=lambda: len(at_paypal.orders),
+        message=message,
+        foreign="XAF",
+    )
+
+
+@pytest.fixture(name="paypal_server")
+def _paypal_server() -> Iterator[paypal.PayPal]:
+    needs.require("specs")
+    with paypal_server.serving(paypal.PayPal()) as server:
+        yield server
+    assert server.violations == []
+
+
 def void(_result: object) -> None:
     """For what is done, not told."""
 
@@ -178,6 +204,7 @@ COUNTERS: dict[str, Callable[[pytest.FixtureRequest], Counter]] = {
     "bank_transfer": _bank_transfer,
     "fake": _fake,
     "mtn_momo": _mtn_momo,
+    "paypal": _paypal,
     "stripe": _stripe,
 }
 

@@ -156,6 +156,11 @@ def stream(
         response.close()
 
 
+def authorities() -> list[bytes]:
+    """The certificates (DER) of the public authorities that servers are held to."""
+    return httpx.create_ssl_context(trust_env=False).get_ca_certs(binary_form=True)
+
+
 def fingerprint(url: str) -> str:
     """SHA-256 of the certificate that the server shows, trusted or not, for a person to compare. "" without one."""
     where = urlsplit(url)

@@ -15,7 +15,7 @@ from procrastinate.contrib.django import app as queue
 from parcelle.core import events
 from parcelle.core.logs import redact
 from parcelle.core.states import move
-from parcelle.domain.billing import gateways, payments
+from parcelle.domain.billing import gateways, payment_states, payments
 from parcelle.domain.billing.desk_events import GatewayMessageRetried
 from parcelle.domain.billing.models import GatewayEvent, Payment
 
@@ -24,6 +24,10 @@ logger = structlog.get_logger(__name__)
 # What a service may send of what its client sent: enough for every signature, too little to fill the disk.
 MOST_BYTES = 512 * 1024
 _RETRY = {state: frozenset({GatewayEvent.RECEIVED}) for state in (GatewayEvent.FAILED, GatewayEvent.IGNORED)}
+
+
+class ServiceSilent(Exception):
+    """The payment service did not answer: what the message is about has to be asked again."""
 
 
 def receive(gateway: str, *, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
@@ -77,7 +81,7 @@ def process(event_id: int, *, now: datetime) -> None:
     payment = _payment_of(event)
     try:
         if payment is not None:
-            payments.look(payment.pk, now=now)
+            _look(payment, now=now)
     except Exception as error:
         text = redact(f"{type(error).__name__}: {error}")[:1000]
         GatewayEvent.objects.filter(pk=event_id).update(state=GatewayEvent.FAILED, error=text)
@@ -86,6 +90,13 @@ def process(event_id: int, *, now: datetime) -> None:
     GatewayEvent.objects.filter(pk=event_id).update(state=state, payment=payment, done_at=now, error="")
     if payment is None:
         logger.info("message about no payment of ours", gateway=event.gateway, kind=event.kind)
+
+
+def _look(payment: Payment, *, now: datetime) -> None:
+    outcome = payments.look(payment.pk, now=now)
+    if outcome is None and payment.state not in payment_states.UNSETTLED:
+        # The sweeper asks about what is not settled; what is, only messages tell of.
+        raise ServiceSilent(payment.gateway)
 
 
 def _payment_of(event: GatewayEvent) -> Payment | None:

@@ -18,6 +18,7 @@ from parcelle.surfaces.backoffice import (
     provisioning,
     targets,
     tenancy,
+    ways_to_pay,
 )
 from parcelle.surfaces.backoffice.entrance import SignInForm
 from parcelle.surfaces.backoffice.values import NOTHING
@@ -35,6 +36,7 @@ __all__ = [
     "provisioning",
     "targets",
     "tenancy",
+    "ways_to_pay",
 ]
 
 admin.site.index_title = _("Overview")

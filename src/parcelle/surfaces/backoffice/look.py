@@ -84,6 +84,7 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
                     badge="parcelle.surfaces.backoffice.money_work.messages_badge",
                     badge_variant="warning",
                 ),
+                _item(_("Ways to pay"), "credit_card_gear", _page("billing_gatewaysettings")),
             ],
         ),
         (

@@ -43,6 +43,11 @@ COMMANDS: dict[str, Entry] = {
     "migrate": Entry("parcelle.surfaces.cli.migrate:migrate", "Bring the tables up to date, as their owner."),
     "momo": Entry("parcelle.surfaces.cli.momo:app", "Set MTN Mobile Money up.", django=True),
     "secrets": Entry("parcelle.surfaces.cli.secrets:app", "Change the keys of stored secrets.", django=True),
+    "simulate": Entry(
+        "parcelle.surfaces.cli.simulate:simulate",
+        "Stand in for a payment service, to try the checkout without an account.",
+        django=True,
+    ),
     "token": Entry("parcelle.surfaces.cli.token:app", "Make, list and revoke API tokens.", django=True),
     "worker": Entry(
         "parcelle.surfaces.cli.worker:worker", "Run background jobs until stopped.", django=True, pooled=True

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 from parcelle.domain.billing.errors import GatewayUnusable
 from parcelle.domain.billing.gateways.bank_transfer import BankTransferGateway
-from parcelle.domain.billing.gateways.base import Gateway
+from parcelle.domain.billing.gateways.base import Gateway, Setting
 from parcelle.domain.billing.gateways.fake import FakeGateway
 from parcelle.domain.billing.gateways.mtn_momo.gateway import MtnMomoGateway
+from parcelle.domain.billing.gateways.paypal import PayPal
 from parcelle.domain.billing.gateways.stripe import StripeGateway
 from parcelle.domain.billing.models import GatewaySettings
 
@@ -17,6 +18,7 @@ GATEWAYS: dict[str, Callable[[Mapping[str, str], bool], Gateway]] = {
     "bank_transfer": BankTransferGateway.open,
     "fake": FakeGateway.open,
     "mtn_momo": MtnMomoGateway.open,
+    "paypal": PayPal.open,
     "stripe": StripeGateway.open,
 }
 
@@ -37,7 +39,23 @@ def offered() -> list[str]:
 
 def problems() -> dict[str, list[str]]:
     """What is wrong with each way to pay that is switched on, one sentence each; asks the services."""
-    return {name: open_gateway(name).problems() for name in offered()}
+    return {name: problems_of(name) for name in offered()}
+
+
+def problems_of(name: str) -> list[str]:
+    return open_gateway(name).problems()
+
+
+def settings_of(name: str) -> tuple[Setting, ...]:
+    """What an operator has to say about a way to pay; nothing about one that is not known."""
+    return GATEWAYS[name]({}, False).settings if name in GATEWAYS else ()
+
+
+def make_known() -> None:
+    """A row, switched off, for every way to pay that was never set up."""
+    present = set(GatewaySettings.objects.values_list("name", flat=True))
+    missing = [GatewaySettings(name=name) for name in GATEWAYS if name not in present]
+    GatewaySettings.objects.bulk_create(missing, ignore_conflicts=True)
 
 
 def secret_of(name: str) -> str:
