@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "parcelle.surfaces.portal.security.content_security",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "parcelle.core.middleware.in_one_thread",
 ]
 
 ROOT_URLCONF = "parcelle.config.urls"

@@ -19,17 +19,22 @@ def insert_unless_taken(row: models.Model) -> bool:
     """Stores a new row; false, and nothing stored, when a unique value of it is taken.
 
     Waits for a transaction that is about to take the same value. Unlike an IntegrityError, "taken" leaves the
-    caller's transaction usable. The row brings its own primary key.
+    caller's transaction usable. A row without a primary key gets its own from the database.
     """
-    fields = [field for field in row._meta.concrete_fields if not field.generated]
+    key = row._meta.pk
+    numbered = row.pk is None
+    fields = [f for f in row._meta.concrete_fields if not f.generated and not (numbered and f is key)]
     for field in fields:
         setattr(row, field.attname, field.pre_save(row, add=True))
     query = sql.InsertQuery(type(row), on_conflict=OnConflict.IGNORE)
     query.insert_values(fields, [row], raw=True)
     ((statement, parameters),) = query.get_compiler(connection=connection).as_sql()
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        stored: bool = cursor.rowcount == 1
+        cursor.execute(f"{statement} RETURNING {connection.ops.quote_name(str(key.column))}", parameters)
+        found = cursor.fetchone()
+    stored = found is not None
+    if found is not None and numbered:
+        row.pk = found[0]
     row._state.adding = not stored
     row._state.db = connection.alias if stored else None
     return stored

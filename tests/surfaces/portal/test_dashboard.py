@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -11,6 +12,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from parcelle.domain.billing.models import Order
+from parcelle.journeys import checkout
+from tests.domain.billing.selling import AWA, open_shop
 from tests.surfaces.portal.companies import Company
 
 
@@ -42,6 +46,42 @@ def test_the_last_day_is_singular(owner_client: Client, company: Company) -> Non
     trial = company.subscription(trial_ends_at=timezone.now() + timedelta(hours=3))
     company.instance("live", url="http://localhost:8085", subscription_id=trial.pk)
     assert "1 jour d’essai restant<" in text_of(owner_client.get("/dashboard"))
+
+
+def test_what_is_paid_says_until_when(owner_client: Client, company: Company) -> None:
+    paid = company.subscription("active", trial_ends_at=None, period_end=datetime(2026, 4, 10, 9, tzinfo=UTC))
+    company.instance("live", url="http://localhost:8085", subscription_id=paid.pk)
+    page = text_of(owner_client.get("/dashboard"))
+    assert "payé jusqu’au 10 avril 2026" in page
+    assert "essai" not in page
+
+
+def test_an_open_order_can_be_gone_on_with(
+    owner_client: Client, stranger_client: Client, company: Company, stranger: Company
+) -> None:
+    price = open_shop(plan=company.plan)
+    placed = checkout.place(
+        request_id=uuid.uuid4(),
+        price_id=price.pk,
+        coupon_code="",
+        buyer=AWA,
+        language="fr",
+        user=company.owner,
+        now=timezone.now(),
+    )
+    page = text_of(owner_client.get("/dashboard"))
+    assert "58,80" in page
+    assert f'href="/orders/{placed.pk}"' in page
+    assert owner_client.get(f"/orders/{placed.pk}").status_code == 200
+    assert str(placed.pk) not in text_of(stranger_client.get("/dashboard"))
+    Order.objects.update(expires_at=timezone.now())
+    assert str(placed.pk) not in text_of(owner_client.get("/dashboard"))
+
+
+def test_a_trial_that_is_over_leads_to_the_plans(owner_client: Client, company: Company) -> None:
+    trial = company.subscription("suspended", suspended_at=timezone.now())
+    company.instance("suspended", subscription_id=trial.pk, reason="trial_ended")
+    assert 'href="/pricing"' in text_of(owner_client.get("/dashboard"))
 
 
 @pytest.mark.parametrize(
@@ -76,5 +116,5 @@ def test_the_number_of_queries_does_not_grow(
     trial = company.subscription()
     for _ in range(30):
         company.instance("live", url="http://localhost:8085", subscription_id=trial.pk)
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         owner_client.get("/dashboard")

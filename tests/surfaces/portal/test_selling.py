@@ -136,6 +136,31 @@ def test_the_page_takes_the_same_number_of_queries_for_many_plans(
         client.get("/pricing")
 
 
+def test_a_page_that_is_kept_costs_one_query_and_is_never_old(
+    client: Client, price: Price, django_assert_num_queries: Any
+) -> None:
+    client.get("/pricing")
+    with django_assert_num_queries(1):
+        assert "49 €" in text(Client().get("/pricing"))
+    Plan.objects.filter(pk=price.plan_id).update(name="Découverte")
+    assert "Découverte" in text(Client().get("/pricing"))
+    Price.objects.update(retired_at=NOW)
+    assert "49 €" not in text(Client().get("/pricing"))
+
+
+def test_a_page_that_is_kept_has_each_visitors_own_token(price: Price) -> None:
+    tokens = set()
+    for _visitor in range(2):
+        browser = Client(enforce_csrf_checks=True)
+        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get("/pricing").content.decode())
+        assert found
+        said = {"csrfmiddlewaretoken": found[1], "language": "en", "next": "/pricing"}
+        assert browser.post("/i18n/setlang/", said).status_code == 302
+        assert "per month" in text(browser.get("/pricing"))
+        tokens.add(found[1])
+    assert len(tokens) == 2
+
+
 # --- register -----------------------------------------------------------------------------------------------
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from parcelle.domain.billing import states
-from parcelle.domain.billing.models import Subscription
+from django.db.models import Q, QuerySet
+
+from parcelle.domain.billing import order_states, states
+from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.catalog.models import Plan
 
 
@@ -27,6 +30,13 @@ def past_trial(organization_id: UUID, plan: Plan) -> Subscription | None:
         organization_id=organization_id, plan__product_id=plan.product_id, trial_ends_at__isnull=False
     )
     return rows.exclude(state__in=states.LIVE).order_by("-created_at").first()
+
+
+def open_orders(user_id: UUID, organization_ids: Iterable[UUID], *, now: datetime) -> QuerySet[Order]:
+    """Orders of a person and their organizations that wait for their payment, the newest first."""
+    theirs = Q(user_id=user_id) | Q(organization_id__in=list(organization_ids))
+    waiting = Order.objects.filter(theirs, state=order_states.OPEN, expires_at__gt=now)
+    return waiting.select_related("plan__product").order_by("-created_at")
 
 
 def trial_days_left(found: Subscription, now: datetime) -> int:

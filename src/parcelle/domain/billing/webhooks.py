@@ -14,6 +14,7 @@ from procrastinate.contrib.django import app as queue
 
 from parcelle.core import events
 from parcelle.core.logs import redact
+from parcelle.core.rows import insert_unless_taken
 from parcelle.core.states import move
 from parcelle.domain.billing import gateways, payment_states, payments
 from parcelle.domain.billing.desk_events import GatewayMessageRetried
@@ -38,18 +39,18 @@ def receive(gateway: str, *, headers: Mapping[str, str], body: bytes, now: datet
     """
     # Before the transaction: some services have to be asked whether a message is theirs.
     event = gateways.open_gateway(gateway).parse_webhook(headers, body)
+    stored = GatewayEvent(
+        gateway=gateway,
+        event_id=event.event_id,
+        kind=event.kind,
+        subject=event.subject,
+        headers=dict(headers),
+        body=body,
+        received_at=now,
+    )
+    # One statement, however many come at once.
     with transaction.atomic():
-        stored, new = GatewayEvent.objects.get_or_create(
-            gateway=gateway,
-            event_id=event.event_id,
-            defaults={
-                "kind": event.kind,
-                "subject": event.subject,
-                "headers": dict(headers),
-                "body": body,
-                "received_at": now,
-            },
-        )
+        new = insert_unless_taken(stored)
         if new:
             hand_over(stored)
     return new

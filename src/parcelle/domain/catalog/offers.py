@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Prefetch, QuerySet
 
 from parcelle.core.money import Money
@@ -44,6 +45,15 @@ class Shelf:
     # The plan it can be tried with for nothing, if there is one.
     trial: Plan | None
     features: tuple[Feature, ...]
+
+
+def version() -> int:
+    """A number that is another one after every change of what is on sale; triggers count it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT number FROM catalog_version")
+        row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def plans(*, product: str | None = None, currency: str | None = None, interval: str | None = None) -> QuerySet[Plan]:

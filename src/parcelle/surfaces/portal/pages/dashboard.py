@@ -15,8 +15,8 @@ from django.views.decorators.http import require_safe
 
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing.models import Subscription
-from parcelle.domain.billing.queries import trial_days_left
-from parcelle.domain.billing.states import TRIALING
+from parcelle.domain.billing.queries import open_orders, trial_days_left
+from parcelle.domain.billing.states import ENDED, LIVE, TRIALING
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.provisioning.queries import instances_of
 from parcelle.domain.provisioning.routes import supports
@@ -31,6 +31,10 @@ class Space:
     subscription: Subscription | None
     days_left: int | None
     keep_until: datetime | None
+    # Of a subscription that is paid for.
+    paid_until: datetime | None
+    # A trial that can be paid and goes on with what it has.
+    can_be_bought: bool
 
 
 @login_required
@@ -38,13 +42,18 @@ class Space:
 @require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)
-    spaces = _spaces_of(request.user, now=timezone.now())
-    context = {"spaces": spaces, "own_domains": supports("hosts")}
+    now = timezone.now()
+    mine = list(organizations_of(request.user).values_list("pk", flat=True))
+    spaces = _spaces_of(mine, now=now)
+    context = {
+        "spaces": spaces,
+        "own_domains": supports("hosts"),
+        "orders": list(open_orders(request.user.pk, mine, now=now)),
+    }
     return render(request, "portal/dashboard.html", context)
 
 
-def _spaces_of(user: User, *, now: datetime) -> list[Space]:
-    organizations = organizations_of(user).values_list("pk", flat=True)
+def _spaces_of(organizations: list[UUID], *, now: datetime) -> list[Space]:
     instances = list(instances_of(organizations).defer("secrets"))
     paid_by = {instance.subscription_id for instance in instances if instance.subscription_id}
     rows = Subscription.objects.filter(pk__in=paid_by).select_related("plan__product")
@@ -61,4 +70,6 @@ def _space(instance: Instance, subscription: Subscription | None, *, now: dateti
         keep_until=(
             suspended_at + timedelta(days=subscription.plan.retention_days) if subscription and suspended_at else None
         ),
+        paid_until=subscription.period_end if subscription and subscription.state in LIVE else None,
+        can_be_bought=subscription is not None and subscription.price_id is None and subscription.state != ENDED,
     )

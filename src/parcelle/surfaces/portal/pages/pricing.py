@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,7 +19,7 @@ from parcelle.domain.billing.quotes import yearly_saving
 from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import Feature, Price
 from parcelle.domain.catalog.offers import Included, Offer, Shelf
-from parcelle.surfaces.portal import visitor
+from parcelle.surfaces.portal import kept, visitor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +60,16 @@ class Section:
 
 @require_safe
 def pricing(request: HttpRequest) -> HttpResponse:
+    # What is kept is as old as the newest change of the catalogue, and no older.
+    country = request.headers.get(settings.COUNTRY_HEADER or "-", "")
+    countries = (country, *visitor.territories(request))
+    key = (offers.version(), request.get_full_path(), get_language(), countries)
+    return kept.page(request, key, lambda token: _page(request, token, countries))
+
+
+def _page(request: HttpRequest, token: str, countries: Sequence[str]) -> HttpResponse:
     currencies = offers.currencies()
-    currency = _choice(request.GET.get("currency"), currencies) or local_currency(request, currencies)
+    currency = _choice(request.GET.get("currency"), currencies) or local_currency(countries, currencies)
     interval = _choice(request.GET.get("interval"), [Price.MONTH, Price.YEAR]) or Price.MONTH
     sections = [_section(shelf, interval) for shelf in offers.shelves(currency=currency, interval=interval)]
     context: dict[str, Any] = {
@@ -70,6 +79,7 @@ def pricing(request: HttpRequest) -> HttpResponse:
         "interval": interval,
         "best_saving": max((section.best_saving for section in sections), default=0),
         "language": get_language(),
+        "csrf_token": token,
     }
     return render(request, "portal/pricing.html", context)
 
@@ -78,9 +88,9 @@ def _choice(wanted: str | None, known: list[str]) -> str:
     return wanted if wanted in known else ""
 
 
-def local_currency(request: HttpRequest, known: list[str]) -> str:
+def local_currency(countries: Sequence[str], known: list[str]) -> str:
     """The currency of the visitor's country if something is sold in it, otherwise the most used one."""
-    for territory in (request.headers.get(settings.COUNTRY_HEADER or "-", ""), *visitor.territories(request)):
+    for territory in countries:
         for currency in get_territory_currencies(territory) if len(territory) == 2 else ():
             if currency in known:
                 return str(currency)
