@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -103,8 +103,9 @@ def _look_then_create(absent: Any) -> Any:
 
 def all_at_once(payment: Payment) -> None:
     messages = two_messages(payment)
-    looks = [partial(payments.look, payment.pk, now=LATER)] * 3
-    at_once([*(partial(webhooks.process, message.pk, now=LATER) for message in messages * 3), *looks])
+    acts: list[Callable[[], object]] = [partial(payments.look, payment.pk, now=LATER)] * 3
+    acts += [partial(webhooks.process, message.pk, now=LATER) for message in messages * 3]
+    at_once(acts)
 
 
 def test_p07_two_messages_and_the_browser_at_once_count_once(approved: Payment) -> None:
@@ -141,7 +142,8 @@ def test_control_without_locks_two_messages_count_twice(approved: Payment) -> No
 @pytest.mark.usefixtures("careless")
 def test_control_without_locks_browser_and_message_count_twice(approved: Payment) -> None:
     message = two_messages(approved)[0]
-    at_once([partial(webhooks.process, message.pk, now=LATER), partial(payments.look, approved.pk, now=LATER)])
+    acts: list[Callable[[], object]] = [partial(payments.look, approved.pk, now=LATER)]
+    at_once([*acts, lambda: webhooks.process(message.pk, now=LATER)])
     assert counted()["OrderPaid"] == counted()["PaymentReceived"] == 2
     # The books still know better: what is booked has a key of its own.
     assert counted()["postings"] == 1

@@ -15,7 +15,7 @@ from parcelle.core.models import Fact
 from parcelle.core.money import Money, NotMoney
 from parcelle.domain.billing import charges, gateways, payments, refunds, webhooks
 from parcelle.domain.billing.errors import PaymentOpen
-from parcelle.domain.billing.gateways.base import DECLINE_CODES, Forged, GatewayError, Pending
+from parcelle.domain.billing.gateways.base import DECLINE_CODES, Expired, Forged, GatewayError, Paid, Pending
 from parcelle.domain.billing.gateways.stripe import StripeGateway, decline_code, from_wire, to_wire
 from parcelle.domain.billing.models import GatewayEvent, GatewaySettings, Order, Payment, Refund
 from tests.domain.billing.selling import LATER, open_shop, order
@@ -361,6 +361,88 @@ def test_a_refund_that_takes_days(paid: Payment, server: stripe.Stripe, done: bo
 def test_what_was_given_back_in_the_dashboard_is_not_given_twice(paid: Payment, server: stripe.Stripe) -> None:
     server.give_back(server.charge_of(server.session_of(paid.pk)))
     assert give(paid, 5880).state == "failed"
+
+
+# --- after the money ----------------------------------------------------------------------------------------
+
+
+def test_what_is_given_back_in_the_dashboard_reaches_the_payment(paid: Payment, server: stripe.Stripe) -> None:
+    charge = server.charge_of(server.session_of(paid.pk))
+    server.give_back(charge, 880)
+    deliver(server.told("refund.created")[-1])
+    paid.refresh_from_db()
+    assert (paid.state, paid.refunded_minor) == ("partly_refunded", 880)
+    for message in server.messages:
+        deliver(message)
+    server.give_back(charge)
+    deliver(server.told("charge.refunded")[-1])
+    paid.refresh_from_db()
+    assert (paid.state, Refund.objects.count()) == ("refunded", 2)
+
+
+def test_our_own_refunds_are_not_taken_for_somebody_elses(paid: Payment, server: stripe.Stripe) -> None:
+    give(paid, 880)
+    for message in server.messages:
+        deliver(message)
+    paid.refresh_from_db()
+    assert (paid.refunded_minor, Refund.objects.count()) == (880, 1)
+
+
+def test_a_message_about_a_refund_settles_it(paid: Payment, server: stripe.Stripe) -> None:
+    server.refund_status = "pending"
+    refund = give(paid, 880)
+    server.end_refund(server.table("refund")[refund.provider_id], done=False)
+    deliver(server.told("refund.failed")[-1])
+    refund.refresh_from_db()
+    assert (refund.state, refund.remark) == ("failed", "failed expired_or_canceled_card")
+
+
+@pytest.mark.parametrize("won", [True, False])
+def test_a_dispute_reaches_the_payment_and_so_does_its_end(paid: Payment, server: stripe.Stripe, won: bool) -> None:
+    dispute = server.dispute(server.charge_of(server.session_of(paid.pk)))
+    deliver(server.told("charge.dispute.created")[-1])
+    paid.refresh_from_db()
+    assert (paid.state, paid.disputed) == ("paid", True)
+    server.end_dispute(dispute, won=won)
+    deliver(server.told("charge.dispute.closed")[-1])
+    paid.refresh_from_db()
+    assert (paid.state, paid.disputed) == ("paid" if won else "charged_back", False)
+    assert paid.charged_back_minor == (0 if won else 5880)
+    for message in server.messages:
+        deliver(message)
+    assert Fact.objects.filter(name="PaymentChargedBack").count() == (not won)
+
+
+def test_a_dispute_about_nothing_of_ours_is_ignored(paid: Payment, server: stripe.Stripe) -> None:
+    server.dispute(server.charge_of(server.session_of(paid.pk)))
+    for intent in server.table("payment_intent").values():
+        intent["metadata"] = {}
+    deliver(server.messages[-1])
+    assert GatewayEvent.objects.get().state == "ignored"
+
+
+def test_p11_a_message_whose_payment_cannot_be_asked_for_is_tried_again(paid: Payment, server: stripe.Stripe) -> None:
+    server.dispute(server.charge_of(server.session_of(paid.pk)))
+    server.faults = [Fault("GET /v1/payment_intents", status=500, times=2)]
+    with pytest.raises(GatewayError):
+        deliver(server.messages[-1])
+    event = GatewayEvent.objects.get()
+    assert event.state == "failed"
+    server.faults = []
+    webhooks.process(event.pk, now=LATER)
+    paid.refresh_from_db()
+    assert paid.disputed
+
+
+def test_a_customer_who_wants_to_pay_otherwise_closes_the_page(placed: Order, server: stripe.Stripe) -> None:
+    payment = attempt(placed)
+    assert isinstance(gateway().cancel(charge_of(payment)), Expired)
+    assert server.session_of(payment.pk)["status"] == "expired"
+    assert look(payment).state == "expired"
+    # Who has paid meanwhile has paid.
+    other = attempt(placed)
+    server.pay(server.session_of(other.pk))
+    assert isinstance(gateway().cancel(charge_of(other)), Paid)
 
 
 # --- messages -----------------------------------------------------------------------------------------------

@@ -87,6 +87,12 @@ def unsettled(now: datetime) -> Iterator[UUID]:
     yield from begun.filter(due).values_list("pk", flat=True)
 
 
+def on_their_way(payment_id: UUID) -> list[UUID]:
+    """Refunds of a payment that the rail has taken, or may have taken, and that have not arrived."""
+    begun = Refund.objects.filter(payment_id=payment_id, state__in=(Refund.PENDING, Refund.UNKNOWN))
+    return list(begun.values_list("pk", flat=True))
+
+
 def carry_out(refund_id: UUID, *, now: datetime) -> None:
     """Hands the refund to the rail, or asks what became of it. No transaction may be open.
 

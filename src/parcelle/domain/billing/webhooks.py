@@ -16,8 +16,9 @@ from parcelle.core import events
 from parcelle.core.logs import redact
 from parcelle.core.rows import insert_unless_taken
 from parcelle.core.states import move
-from parcelle.domain.billing import gateways, payment_states, payments
+from parcelle.domain.billing import gateways, payment_states, payments, refunds
 from parcelle.domain.billing.desk_events import GatewayMessageRetried
+from parcelle.domain.billing.gateways.base import Traces
 from parcelle.domain.billing.models import GatewayEvent, Payment
 
 logger = structlog.get_logger(__name__)
@@ -79,8 +80,9 @@ def process(event_id: int, *, now: datetime) -> None:
     event = GatewayEvent.objects.get(pk=event_id)
     if event.state in {GatewayEvent.DONE, GatewayEvent.IGNORED}:
         return
-    payment = _payment_of(event)
+    payment = None
     try:
+        payment = _payment_of(event)
         if payment is not None:
             _look(payment, now=now)
     except Exception as error:
@@ -98,12 +100,26 @@ def _look(payment: Payment, *, now: datetime) -> None:
     if outcome is None and payment.state not in payment_states.UNSETTLED:
         # The sweeper asks about what is not settled; what is, only messages tell of.
         raise ServiceSilent(payment.gateway)
+    for refund_id in refunds.on_their_way(payment.pk):
+        refunds.carry_out(refund_id, now=now)
 
 
 def _payment_of(event: GatewayEvent) -> Payment | None:
+    """The payment that a message is about; the service is asked when it calls it by a name that we do not know."""
     if not event.subject:
         return None
-    ours = Q(provider_id=event.subject)
+    found = _called(event.gateway, event.subject)
+    if found is None:
+        gateway = gateways.open_gateway(event.gateway)
+        if isinstance(gateway, Traces):
+            found = _called(event.gateway, gateway.trace(event.subject))
+    return found
+
+
+def _called(gateway: str, name: str) -> Payment | None:
+    if not name:
+        return None
+    ours = Q(provider_id=name)
     with contextlib.suppress(ValueError):
-        ours |= Q(pk=UUID(event.subject))
-    return Payment.objects.filter(ours, gateway=event.gateway).first()
+        ours |= Q(pk=UUID(name))
+    return Payment.objects.filter(ours, gateway=gateway).first()

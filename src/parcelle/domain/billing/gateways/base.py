@@ -257,3 +257,11 @@ class Cancels(Protocol):
 
     def cancel(self, charge: Charge) -> Outcome:
         """Expired once nothing can be paid on it; otherwise the truth, Paid among it. Raises GatewayError."""
+
+
+@runtime_checkable
+class Traces(Protocol):
+    """A gateway whose messages may call a payment by a name that only the service can resolve."""
+
+    def trace(self, subject: str) -> str:
+        """Our payment's id, or the service's own; empty for what is none of ours. Raises GatewayError."""

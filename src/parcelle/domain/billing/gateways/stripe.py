@@ -6,6 +6,7 @@ another: only the end of the session, or of a delayed method, is an outcome.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 
 import stripe
 from stripe import Charge as StripeCharge
-from stripe import PaymentIntent, Refund
+from stripe import Dispute, PaymentIntent, Refund
 from stripe.checkout import Session
 
 from parcelle.core import http
@@ -22,6 +23,7 @@ from parcelle.core.money import Money, NotMoney, decimals
 from parcelle.domain.billing.gateways.base import (
     Abilities,
     Charge,
+    ChargedBack,
     Declined,
     Event,
     Expired,
@@ -294,7 +296,7 @@ class StripeGateway:
         if intent is not None:
             about["memo"] = {"payment_intent": intent.id}
         if session.payment_status in {"paid", "no_payment_required"}:
-            return Paid(received=_received(session, intent), fee=_fee(intent), **about)
+            return self._paid(session, intent, about)
         if session.status == "open":
             return Redirect(url=str(session.url), **about)
         declined = _failure(intent)
@@ -303,6 +305,30 @@ class StripeGateway:
         if declined is not None:
             return Declined(code=decline_code(declined), remark=declined, **about)
         return Expired(**about) if session.status == "expired" else Declined(code="declined", **about)
+
+    def _paid(self, session: Session, intent: PaymentIntent | None, about: dict[str, Any]) -> Outcome:
+        """The money came in; what became of it since is told as well."""
+        paid_by = intent.latest_charge if intent is not None else None
+        told: dict[str, Any] = {}
+        if intent is not None and isinstance(paid_by, StripeCharge):
+            dispute = self._read(lambda: self._dispute(intent.id)) if paid_by.disputed else None
+            if dispute is not None and dispute.status == "lost":
+                return ChargedBack(amount=_counted(dispute.amount, dispute.currency), dispute=dispute.id, **about)
+            told["returned"] = _counted(paid_by.amount_refunded, paid_by.currency)
+            told["won"] = dispute is not None and dispute.status == "won"
+            told["disputed"] = dispute is not None and dispute.status in {"needs_response", "under_review"}
+        return Paid(received=_received(session, intent), fee=_fee(intent), **told, **about)
+
+    def _dispute(self, intent: str) -> Dispute | None:
+        """The newest: a payment can be disputed again after one was won."""
+        return next(iter(self._client.v1.disputes.list(params={"payment_intent": intent, "limit": 1}).data), None)
+
+    def cancel(self, charge: Charge) -> Outcome:
+        if charge.provider_id:
+            # One that is over by now refuses: what it has become is read next.
+            with contextlib.suppress(stripe.InvalidRequestError):
+                self._read_through(lambda: self._client.v1.checkout.sessions.expire(charge.provider_id))
+        return self.fetch(charge)
 
     def _session(self, charge: Charge) -> Session:
         # Without an id the answer to the first call was lost: its key brings it back, as it was then.
@@ -314,6 +340,16 @@ class StripeGateway:
     def _ours(self, charge: Charge, session: Session) -> None:
         if session.livemode != self.production or session.client_reference_id != str(charge.payment_id):
             raise GatewayError(f"the session {session.id} of Stripe is not this payment's", unknown=True)
+
+    @staticmethod
+    def _read_through[T](ask: Callable[[], T]) -> T:
+        """Like `_read`, but a refusal is the caller's business."""
+        try:
+            return ask()
+        except stripe.InvalidRequestError:
+            raise
+        except stripe.StripeError as error:
+            raise GatewayError(_detail(error), unknown=True) from error
 
     @staticmethod
     def _read[T](ask: Callable[[], T]) -> T:
@@ -378,6 +414,12 @@ class StripeGateway:
         # What happens in somebody else's account is not about our payments, whatever it says.
         return event if account is None else Event(event_id=event.event_id, kind=event.kind)
 
+    def trace(self, subject: str) -> str:
+        """Disputes, and refunds made in the dashboard, name the payment intent alone."""
+        if not subject.startswith("pi_"):
+            return ""
+        return self._read(lambda: _noted(self._client.v1.payment_intents.retrieve(subject), "payment"))
+
     def _verify(self, signature: str, body: bytes) -> None:
         for secret in self.webhook_secrets:
             try:
@@ -407,15 +449,16 @@ def _detail(error: stripe.StripeError) -> str:
 
 
 def _received(session: Session, intent: PaymentIntent | None) -> Money:
-    amount, currency = (
-        (intent.amount_received, intent.currency)
-        if intent is not None
-        else (session.amount_total or 0, session.currency or "")
-    )
+    if intent is not None:
+        return _counted(intent.amount_received, intent.currency)
+    return _counted(session.amount_total or 0, session.currency or "")
+
+
+def _counted(amount: int, currency: str) -> Money:
     try:
         return from_wire(amount, currency)
     except NotMoney as error:
-        raise GatewayError(f"Stripe received {amount} {currency}, which cannot be counted", unknown=True) from error
+        raise GatewayError(f"Stripe says {amount} {currency}, which cannot be counted", unknown=True) from error
 
 
 def _fee(intent: PaymentIntent | None) -> Money | None:
@@ -453,4 +496,5 @@ def _noted(row: Any, name: str) -> str:
 
 
 def _subject(about: Mapping[str, Any]) -> str:
-    return str(about.get("client_reference_id") or (about.get("metadata") or {}).get("payment") or "")
+    noted = (about.get("metadata") or {}).get("payment")
+    return str(about.get("client_reference_id") or noted or about.get("payment_intent") or "")
