@@ -634,6 +634,19 @@ def serving(server: Stripe | None = None, *, port: int = 0) -> Iterator[Stripe]:
         listening.server_close()
 
 
+@contextlib.contextmanager
+def by_hand(*, site: str, port: int) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """For a person who tries the checkout of the installation at `site`."""
+    with serving(Stripe(webhook_url=f"{site}/webhooks/stripe"), port=port) as server:
+        steps = [
+            f"Open {site}/pricing, order a plan and choose to pay by card.",
+            "On the page of the simulated Stripe click what the customer should do.",
+            f"Refunds, disputes and the end of debits are clicked at {server.url}/dashboard.",
+        ]
+        values = {"secret_key": server.key, "webhook_secrets": server.webhook_secret, "api_url": server.url}
+        yield values, steps
+
+
 def shuffled(messages: list[Message], seed: int) -> list[Message]:
     """Every message once or twice, in any order, as Stripe says may happen."""
     chance = random.Random(seed)

@@ -27,6 +27,7 @@ from parcelle.surfaces.cli.output import console, fail
 # name of the gateway -> what runs its simulator: (site, port) -> the gateway's settings and what to do next
 SERVICES = {
     "paypal": "tests.simulators.paypal_server:by_hand",
+    "stripe": "tests.simulators.stripe:by_hand",
 }
 ByHand = Callable[..., AbstractContextManager[tuple[Mapping[str, str], Sequence[str]]]]
 
