@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from parcelle.core.events import Reaction, react
 from parcelle.domain.billing.events import (
+    InvoiceFinalised,
+    OrderFulfilled,
     OrderLeftOpen,
     OrderPaid,
+    PaymentRefunded,
     RetentionEnded,
     SubscriptionStarted,
     TrialEnded,
@@ -28,6 +31,7 @@ from parcelle.journeys import (
     custom_domains,
     delivery,
     instance_control,
+    invoices,
     open_orders,
     order_mails,
     standby_pool,
@@ -49,6 +53,9 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     RetentionEnded: (trial_end.archive,),
     OrderLeftOpen: (open_orders.remind,),
     OrderPaid: (checkout.fulfil, order_mails.confirm),
+    OrderFulfilled: (invoices.invoice_order,),
+    PaymentRefunded: (invoices.credit_refund,),
+    InvoiceFinalised: (invoices.send, invoices.hand_over),
     SubscriptionStarted: (checkout.resume_kept,),
 }
 

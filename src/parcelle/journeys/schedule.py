@@ -9,7 +9,7 @@ from procrastinate.contrib.django import app as queue
 
 from parcelle.core import idempotency
 from parcelle.domain.provisioning import checks, domains, routes, sweeper
-from parcelle.journeys import checkout, delivery, idle, standby_pool, trial_end
+from parcelle.journeys import checkout, delivery, idle, invoices, standby_pool, trial_end
 
 
 def _trials() -> None:
@@ -44,6 +44,10 @@ def _kept_answers() -> None:
     idempotency.forget(now=timezone.now())
 
 
+def _invoices() -> None:
+    invoices.run(now=timezone.now())
+
+
 # cron expression (a sixth field is seconds), name, function
 TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("* * * * * */5", "sweep", sweeper.sweep),
@@ -56,6 +60,7 @@ TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("10 2 * * *", "drift", checks.look_everywhere),
     ("* * * * * */10", "payments", _payments),
     ("* * * * *", "deliveries", _deliveries),
+    ("*/5 * * * *", "invoices", _invoices),
     ("40 * * * *", "kept_answers", _kept_answers),
 )
 

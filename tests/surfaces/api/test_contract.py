@@ -39,13 +39,16 @@ OPERATIONS = [
     "archiveInstance",
     "createInstance",
     "createOrder",
+    "downloadInvoice",
     "getInstance",
+    "getInvoice",
     "getOrder",
     "getPayment",
     "getPlan",
     "getProblem",
     "initiatePayment",
     "listInstances",
+    "listInvoices",
     "listOrders",
     "listPayments",
     "listPlanFeatures",
@@ -72,12 +75,15 @@ def contract(cast: Cast) -> Any:
 def what_there_is(cast: Cast) -> dict[str, str]:
     """Identifiers that lead somewhere, by the name the document gives them."""
     from tests import people
-    from tests.domain.billing import selling
+    from tests.domain.billing import documents, selling
 
     price = selling.open_shop(plan=cast.plan)
     placed = selling.order(price)
+    documents.vendor()
+    documents.customer(cast.organization)
     return {
         "instanceId": str(people.live_instance(cast.organization, cast.plan).pk),
+        "invoiceId": str(documents.issue(cast.organization).pk),
         "planId": str(cast.plan.pk),
         "priceId": str(price.pk),
         "orderId": str(placed.pk),

@@ -19,6 +19,7 @@ from django.utils import timezone, translation
 from parcelle.core import dispatch
 from parcelle.core.logs import redact
 from parcelle.core.rows import insert_unless_taken, readable
+from parcelle.domain.notifications import attachments
 from parcelle.domain.notifications.models import Message
 
 SOURCE = "messages"
@@ -43,7 +44,8 @@ def send(
 ) -> None:
     """Queues one mail of a kind in `templates/notifications/`; a second one with the same `key` is never sent.
 
-    `context` must be JSON with datetimes as ISO texts ending in `_at` or `_until`; it is stored encrypted.
+    `context` must be JSON with datetimes as ISO texts ending in `_at` or `_until`; it is stored encrypted. What it
+    names as `attachments` goes with it, see there.
     """
     message = Message(
         key=key,
@@ -115,6 +117,8 @@ def render(message: Message) -> EmailMultiAlternatives:
             headers={"Message-ID": f"<{message.pk}@{settings.MESSAGE_ID_DOMAIN}>", "Auto-Submitted": "auto-generated"},
         )
         mail.attach_alternative(render_to_string(f"{folder}.html", context), "text/html")
+    for name, content, media_type in attachments.read(context.get("attachments", ())):
+        mail.attach(name, content, media_type)
     return mail
 
 

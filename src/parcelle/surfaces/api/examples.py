@@ -309,6 +309,50 @@ _PARTIAL = {
     },
 }
 _PART = {"count": 1, "limit": 50, "offset": 0, "next": None}
+INVOICE_ID = "0b8a54a6-2f4a-4a6f-9a51-4f7a5d0f3c21"
+_INVOICE = {
+    "invoiceId": INVOICE_ID,
+    "kind": "invoice",
+    "number": "FA-2026-000123",
+    "status": "paid",
+    "issuedOn": "2026-03-02",
+    "dueOn": None,
+    "net": _euros(4900, "€49.00"),
+    "tax": _euros(980, "€9.80"),
+    "total": _euros(5880, "€58.80"),
+    "leftToPay": _euros(0, "€0.00"),
+    "orderId": ORDER_ID,
+    "corrects": None,
+    "createdAt": "2026-03-02T09:20:00Z",
+}
+_WHOLE_INVOICE = {
+    **_INVOICE,
+    "lines": [
+        {
+            "name": "Tryton Silver",
+            "description": "Monthly subscription",
+            "quantity": 1,
+            "price": _euros(4900, "€49.00"),
+            "discount": None,
+            "net": _euros(4900, "€49.00"),
+            "taxRate": "20",
+            "startsOn": "2026-03-02",
+            "endsOn": "2026-04-01",
+        }
+    ],
+    "paidOn": "2026-03-02",
+    "missing": [],
+    "creditNotes": [],
+    "files": ["pdf", "xml", "ubl"],
+}
+_WAITING_INVOICE = {
+    **_WHOLE_INVOICE,
+    "number": None,
+    "status": "waiting",
+    "issuedOn": None,
+    "missing": ["buyer_siren"],
+    "files": [],
+}
 
 EXAMPLES |= {
     "listPlans": {"page": {"items": [_PLAN, _ON_REQUEST], **_PART, "count": 2}},
@@ -322,6 +366,8 @@ EXAMPLES |= {
     "listPayments": {"page": {"items": [_PAYMENT], **_PART}},
     "verifyBankTransfer": {"confirmed": _CONFIRMED, "partial": _PARTIAL},
     "getPayment": {"pending": _REDIRECT, "paid": _PAID, "declined": _DECLINED},
+    "listInvoices": {"page": {"items": [_INVOICE], **_PART}},
+    "getInvoice": {"issued": _WHOLE_INVOICE, "waiting": _WAITING_INVOICE},
     "validateCoupon": {"valid": _VALID, "notValid": _NOT_VALID},
 }
 _TENANTS = "/api/tenants"
@@ -337,6 +383,9 @@ ADDRESSES |= {
     "listPayments": f"{_TENANTS}/payments/?limit=0",
     "getPayment": f"{_TENANTS}/payments/{PAYMENT_ID}/",
     "verifyBankTransfer": f"{_TENANTS}/payments/{PAYMENT_ID}/verify_bank_transfer/",
+    "listInvoices": f"{_TENANTS}/invoices/?limit=0",
+    "getInvoice": f"{_TENANTS}/invoices/{INVOICE_ID}/",
+    "downloadInvoice": f"{_TENANTS}/invoices/{INVOICE_ID}/download/?format=doc",
     "validateCoupon": f"{_TENANTS}/coupons/validate/",
 }
 _LIMIT = ERRORS["listInstances"]
@@ -344,6 +393,8 @@ ERRORS |= {
     "listPlans": _LIMIT,
     "listOrders": _LIMIT,
     "listPayments": _LIMIT,
+    "listInvoices": _LIMIT,
+    "downloadInvoice": [{"parameter": "format", "code": "literal_error", "detail": "One of: pdf, xml, ubl."}],
     "createOrder": [
         {"pointer": "#/customer/country", "code": "country", "detail": "Two capitals, such as FR or CM (ISO 3166)."}
     ],

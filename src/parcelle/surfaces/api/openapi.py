@@ -25,6 +25,7 @@ _IDS = {
     "instance_id": "As `createInstance` answered it.",
     "plan_id": "As `listPlans` shows it.",
     "order_id": "As `createOrder` answered it.",
+    "invoice_id": "As `listInvoices` shows it.",
     "payment_id": "As `initiatePayment` answered it.",
 }
 _LOCATIONS = {

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from parcelle.core.states import IllegalTransition
-from parcelle.domain.billing.errors import ParkedRefused, RefundRefused
+from parcelle.domain.billing.errors import CreditRefused, ParkedRefused, RefundRefused
 from parcelle.domain.catalog.blueprints import BlueprintError
 from parcelle.domain.provisioning.errors import InstanceBusy, NameTaken, ProvisioningError
 from parcelle.surfaces.backoffice import words
@@ -79,6 +79,8 @@ def refusal(error: Exception) -> str | None:
         return _("Not possible in its present state (%(state)s).") % {"state": state}
     if isinstance(error, NameTaken):
         return _("Its name “%(name)s” belongs to somebody else by now.") % {"name": error.slug}
+    if isinstance(error, CreditRefused):
+        return _("Something else was credited in the meantime: look at what is left.")
     if isinstance(error, ObjectDoesNotExist):
         return _("It no longer exists.")
     if isinstance(error, ProvisioningError | BlueprintError):

@@ -111,6 +111,16 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
             ],
         ),
         (
+            _("Accounting"),
+            [
+                _item(_("Invoices"), "receipt_long", _page("billing_invoice")),
+                _item(_("Billing details"), "contact_mail", _page("billing_billingdetails")),
+                _item(_("Seller"), "storefront", _page("billing_seller")),
+                _item(_("Exchange rates"), "currency_exchange", _page("billing_exchangerate")),
+                _item(_("VAT numbers"), "fact_check", _page("billing_vatcheck")),
+            ],
+        ),
+        (
             _("Catalogue"),
             [
                 _item(_("Products"), "inventory_2", _page("catalog_product")),

@@ -301,20 +301,61 @@ JOB_EVENTS: Words = {
 # What unfold calls the colours of a badge, by state of anything that has states.
 COLOURS = {
     **dict.fromkeys(("live", "active", "succeeded", "ready", "sent"), "success"),
-    **dict.fromkeys(("paid", "paid_late", "fulfilled", "done"), "success"),
+    **dict.fromkeys(("paid", "paid_late", "fulfilled", "done", "issued"), "success"),
     **dict.fromkeys(("open", "submitted", "received"), "info"),
     **dict.fromkeys(("parked", "charged_back"), "danger"),
     **dict.fromkeys(("standby", "trialing", "requested", "provisioning", "building"), "info"),
     **dict.fromkeys(("queued", "running", "waiting", "doing", "todo"), "info"),
-    **dict.fromkeys(("suspended", "past_due", "undoing", "expired"), "warning"),
+    **dict.fromkeys(("suspended", "past_due", "undoing", "expired", "part_paid"), "warning"),
     **dict.fromkeys(("pending", "dns_ok", "cert_issuing"), "info"),
     **dict.fromkeys(("uploaded", "review", "second", "partial", "awaiting"), "info"),
     **dict.fromkeys(("confirmed", "counted", "matched"), "success"),
     **dict.fromkeys(("parked", "late", "lapsed", "turned_down", "recalled", "ignored"), "warning"),
-    **dict.fromkeys(("failed", "missing", "broken", "refused"), "danger"),
+    **dict.fromkeys(("failed", "missing", "broken", "refused", "overdue"), "danger"),
     **dict.fromkeys(("unknown", "stopped", "half_made", "awake", "leased"), "warning"),
 }
 
 
 def word(words: Words, code: str) -> str:
     return str(words.get(code, code))
+
+
+# What an invoice is to its customer.
+STANDINGS: Words = {
+    "waiting": _("Draft"),
+    "open": _("To be paid"),
+    "part_paid": _("Partly paid"),
+    "paid": _("Paid"),
+    "overdue": _("Overdue"),
+    "credited": _("Credited"),
+    "issued": _("Issued"),
+}
+
+# Why an invoice cannot be issued yet.
+INVOICE_PROBLEMS: Words = {
+    "seller_name": _("Your company’s name"),
+    "seller_address": _("Your address"),
+    "seller_postcode": _("Your postcode"),
+    "seller_city": _("Your town"),
+    "seller_email": _("Your e-mail address"),
+    "seller_legal_form": _("Your legal form, such as SAS, SARL or EI"),
+    "seller_share_capital": _("Your share capital, such as 10 000 €"),
+    "seller_register": _("Your trade register and its town, such as RCS Nantes 732 829 320"),
+    "seller_siren": _("Your SIREN: nine digits that fit together"),
+    "seller_vat_number": _("Your VAT number, as it is registered"),
+    "buyer_name": _("The customer’s name"),
+    "buyer_address": _("The customer’s address"),
+    "buyer_postcode": _("The customer’s postcode"),
+    "buyer_city": _("The customer’s town"),
+    "buyer_email": _("The customer’s e-mail address"),
+    "buyer_siren": _("The customer’s SIREN: nine digits that fit together"),
+    "buyer_vat_number": _("The customer’s VAT number: it is missing, or does not fit the country"),
+    "buyer_country": _("The customer’s country is another one than the one VAT was decided for"),
+    "document_amount": _("Nothing above zero to invoice"),
+    "document_price": _("A line without a price"),
+    "document_rate": _("The exchange rate of its currency to the euro"),
+    "document_tax": _("VAT that does not fit its lines"),
+    "document_waits": _("The number of the invoice that it corrects"),
+    "document_libraries": _("Pango, with which PDF files are made: `parcelle check` says how to install it"),
+    "document_rule": _("A rule of electronic invoices is not kept"),
+}

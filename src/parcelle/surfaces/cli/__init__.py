@@ -39,6 +39,7 @@ COMMANDS: dict[str, Entry] = {
         django=True,
     ),
     "instance": Entry("parcelle.surfaces.cli.instance:app", "Create, watch and change instances.", django=True),
+    "invoices": Entry("parcelle.surfaces.cli.invoices:app", "Verify and look at issued invoices.", django=True),
     "ledger": Entry("parcelle.surfaces.cli.ledger:app", "Read the books and export them.", django=True),
     "migrate": Entry("parcelle.surfaces.cli.migrate:migrate", "Bring the tables up to date, as their owner."),
     "momo": Entry("parcelle.surfaces.cli.momo:app", "Set MTN Mobile Money up.", django=True),

@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from parcelle.core import crypto
 from parcelle.domain.billing import gateways
+from parcelle.domain.billing.invoicing import numbering, press
 from parcelle.domain.catalog import blueprints
 from parcelle.domain.provisioning import queries as provisioning
 
@@ -74,6 +75,7 @@ def examine() -> Iterator[Finding]:
         # What a target is reached with is stored encrypted.
         yield from _targets()
         yield from _ways_to_pay()
+    yield _find("invoices", _invoices)
     yield _find("mail", _mail)
     yield _find("disk", _disk)
 
@@ -198,6 +200,20 @@ def _ways_to_pay() -> Iterator[Finding]:
     for name, found in problems.items():
         advice = "Correct its settings in the back office, under payment methods." if found else ""
         yield Finding(f"payment by {name}", not found, " ".join(found) or "ready", advice)
+
+
+def _invoices() -> str:
+    """The shapes of the numbers, the libraries that PDF files are made with, and what the vendor has to fill in."""
+    for name, shape in (("INVOICE", settings.INVOICE_NUMBER), ("CREDIT_NOTE", settings.CREDIT_NOTE_NUMBER)):
+        if mistake := numbering.mistake(shape):
+            raise Problem(f"PARCELLE_{name}_NUMBER {mistake}.", "Correct it; numbers that were given stay as they are.")
+    if missing := press.missing_library():
+        raise Problem(
+            f"PDF invoices cannot be made: {missing}. They wait as drafts.",
+            "Install Pango (Debian and Ubuntu: apt install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0; "
+            "macOS: brew install pango), then restart Parcelle.",
+        )
+    return f"numbers {settings.INVOICE_NUMBER} and {settings.CREDIT_NOTE_NUMBER}, PDF files can be made"
 
 
 def _mail() -> str:

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
 from parcelle.surfaces.portal.pages import (
+    billing,
     contact,
     dashboard,
     deployment,
@@ -41,6 +42,9 @@ urlpatterns: list[URLPattern] = [
     path("deployments/<uuid:instance_id>/progress", deployment.fragment, name="deployment_progress"),
     path("deployments/<uuid:instance_id>/retry", deployment.retry, name="deployment_retry"),
     path("dashboard", dashboard.dashboard, name="dashboard"),
+    path("billing", billing.billing, name="billing"),
+    path("billing/details/<slug:slug>", billing.details, name="billing_details"),
+    path("billing/<uuid:invoice_id>/<slug:form>", billing.document, name="billing_document"),
     path("instances/<uuid:instance_id>/domains", domains.instance_domains, name="instance_domains"),
     path("instances/<uuid:instance_id>/domains/list", domains.domains_list, name="domains_list"),
     path("instances/<uuid:instance_id>/domains/<uuid:domain_id>/check", domains.check_domain, name="check_domain"),

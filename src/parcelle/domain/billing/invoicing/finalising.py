@@ -19,7 +19,7 @@ from django.utils import timezone
 from parcelle.core import events
 from parcelle.domain.billing import sellers
 from parcelle.domain.billing.events import InvoiceFinalised, InvoiceWaiting
-from parcelle.domain.billing.invoicing import chain, details, numbering, rates, refusals, requests
+from parcelle.domain.billing.invoicing import books, chain, details, numbering, rates, refusals, requests
 from parcelle.domain.billing.invoicing.content import Buyer, Content, Reference, Seller
 from parcelle.domain.billing.invoicing.press import LibrariesMissing, Made, Press, PressFailed, WarmPress
 from parcelle.domain.billing.invoicing.refusals import InvoiceRefused, Problem
@@ -109,6 +109,7 @@ def _record(
     locked.content, locked.problems, locked.finalised_at = content.stored(), [], now
     locked.save()
     chain.link(locked, xml=made.xml, pdf=made.pdf, ubl=made.ubl)
+    books.post(locked, content, now=now)
     events.record(
         InvoiceFinalised(
             organization_id=locked.organization_id, invoice_id=locked.pk, kind=locked.kind, number=taken.number

@@ -17,6 +17,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -29,7 +30,9 @@ from parcelle.domain.billing.invoicing.refusals import InvoiceRefused, of_rule
 
 logger = structlog.get_logger(__name__)
 
-JOB_SECONDS = 60
+JOB_SECONDS = 120
+# Loading the libraries takes seconds, and much longer on a machine that is busy.
+START_SECONDS = 300
 # How many documents one process of ours has made at the same time.
 CHILDREN = 2
 
@@ -85,6 +88,13 @@ def draft_pdf(content: Content) -> bytes:
         return _print(pages.render(content, number="", issued_on=None), "")
 
 
+def missing_library() -> str:
+    """Which library of the system is missing, asked in a process that ends at once; empty when none is."""
+    question = "import weasyprint"
+    asked = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=False)
+    return asked.stderr.strip().splitlines()[-1][:200] if asked.returncode else ""
+
+
 def _print(page: pages.Page, xml: str) -> bytes:
     job = {
         "do": "pdf",
@@ -115,19 +125,26 @@ def _dates_as_text(value: Any) -> Any:
 
 class _Child:
     def __init__(self) -> None:
-        # Started anew, never forked: the libraries do not survive a fork.
+        # Started anew, never forked: the libraries do not survive a fork. And by its path: it is not to load Django.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "parcelle.domain.billing.invoicing.press_child"],
+            [sys.executable, "-P", str(Path(__file__).with_name("press_child.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
 
+    def start(self) -> None:
+        self._answer(seconds=START_SECONDS)
+
     def ask(self, job: dict[str, Any], *, seconds: float) -> dict[str, Any]:
         """Raises OSError, also for a time-out, and ValueError where the child died in the middle of its answer."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(job).encode() + b"\n")
         self.process.stdin.flush()
+        return self._answer(seconds=seconds)
+
+    def _answer(self, *, seconds: float) -> dict[str, Any]:
+        assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], seconds)[0]:
             raise TimeoutError("no answer in time")
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
@@ -151,8 +168,10 @@ def ask(job: dict[str, Any], *, seconds: float = JOB_SECONDS) -> dict[str, Any]:
     """Has a job done by a child. Raises PressFailed; what a dead child was at is tried once more by a fresh one."""
     with _free:
         for fresh in (False, True):
-            child = _take(fresh=fresh)
+            child, new = _take(fresh=fresh)
             try:
+                if new:
+                    child.start()
                 answer = child.ask(job, seconds=seconds)
             except (OSError, ValueError) as error:
                 child.end()
@@ -163,16 +182,17 @@ def ask(job: dict[str, Any], *, seconds: float = JOB_SECONDS) -> dict[str, Any]:
     raise PressFailed("no document maker stays alive")
 
 
-def _take(*, fresh: bool) -> _Child:
+def _take(*, fresh: bool) -> tuple[_Child, bool]:
+    """A child, and whether it has yet to load its libraries."""
     while not fresh:
         try:
             child = _idle.get_nowait()
         except queue.Empty:
             break
         if child.process.poll() is None:
-            return child
+            return child, False
         child.end()
-    return _Child()
+    return _Child(), True
 
 
 def _understood(answer: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ takes nobody with it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -142,6 +143,10 @@ JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 def main() -> None:
     # Whatever a library prints must not be taken for an answer.
     answers, sys.stdout = sys.stdout, sys.stderr
+    # The slow part comes first, so that whoever waits knows what for; a library that is missing is told with the job.
+    with contextlib.suppress(OSError):
+        warm({})
+    print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         try:

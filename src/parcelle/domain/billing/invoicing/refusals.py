@@ -34,12 +34,12 @@ class InvoiceRefused(Exception):
 
 def check(content: Content) -> None:
     """Raises InvoiceRefused with all that is known to be missing."""
-    found = [*_of_seller(content.seller), *_of_buyer(content), *_of_document(content)]
+    found = [*of_seller(content.seller), *_of_buyer(content), *_of_document(content)]
     if found:
         raise InvoiceRefused([Problem(code) for code in dict.fromkeys(found)])
 
 
-def _of_seller(seller: Seller) -> Iterator[str]:
+def of_seller(seller: Seller) -> Iterator[str]:
     for name in ("name", "address", "postcode", "city", "email", "legal_form"):
         if not getattr(seller, name):
             yield f"seller_{name}"

@@ -38,6 +38,17 @@ def money(amount: Money | None) -> str:
 
 
 @register.filter
+def negative(amount: Money) -> Money:
+    return -amount
+
+
+@register.filter
+def country(code: str) -> str:
+    """The country's name as the reader writes it."""
+    return str(Locale.parse(get_language() or "fr").territories.get(code, code))
+
+
+@register.filter
 def price(amount: Money | None) -> str:
     """As `money`, but `49 €` for a whole amount."""
     if amount is None or amount.minor % 10 ** decimals(amount.currency):

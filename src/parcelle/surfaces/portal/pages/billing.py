@@ -1,0 +1,146 @@
+"""`/billing`: the customer's invoices, payments and next charge, and to whom their invoices are made out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from parcelle.core.money import Money
+from parcelle.domain.accounts.models import User
+from parcelle.domain.billing import payment_states
+from parcelle.domain.billing.invoicing import queries, upcoming
+from parcelle.domain.billing.ledger import queries as books
+from parcelle.domain.billing.models import BillingDetails, Invoice, InvoiceFile, Payment, Subscription
+from parcelle.domain.tenancy.models import Membership, Organization
+from parcelle.domain.tenancy.queries import organizations_of, role_of
+from parcelle.journeys import invoices as journeys
+from parcelle.surfaces.portal.billing_form import BillingForm
+from parcelle.surfaces.portal.invoice_words import STANDINGS, missing_from_buyer
+from parcelle.surfaces.portal.methods import WORDS, Words
+
+_MANAGERS = (Membership.OWNER, Membership.ADMIN)
+_MOST = 60
+_SETTLED = (payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED, payment_states.REFUNDED)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One document as its customer sees it."""
+
+    invoice: Invoice
+    standing: str
+    left: Money
+
+    @property
+    def words(self) -> object:
+        return STANDINGS[self.standing]
+
+    @property
+    def missing(self) -> list[str]:
+        return missing_from_buyer(self.invoice.problems)
+
+
+@dataclass(frozen=True)
+class Paid:
+    payment: Payment
+    words: Words | None
+
+
+@login_required
+@never_cache
+@require_safe
+def billing(request: HttpRequest) -> HttpResponse:
+    assert isinstance(request.user, User)
+    organizations = list(organizations_of(request.user))
+    chosen = _chosen(request, organizations)
+    if chosen is None:
+        return render(request, "portal/billing.html", {"organization": None})
+    documents = [_entry(invoice) for invoice in queries.of_customers([chosen.pk])[:_MOST]]
+    payments = Payment.objects.filter(order__organization=chosen, state__in=_SETTLED).order_by("-settled_at")[:_MOST]
+    context = {
+        "organization": chosen,
+        "organizations": organizations if len(organizations) > 1 else [],
+        "documents": documents,
+        "waiting": [entry for entry in documents if entry.missing],
+        "payments": [Paid(payment, WORDS.get(payment.gateway)) for payment in payments],
+        "upcoming": _upcoming(chosen),
+        "statements": _statements(chosen),
+        "details": BillingDetails.objects.filter(organization=chosen).first(),
+        "may_change": role_of(request.user, chosen.pk) in _MANAGERS,
+    }
+    return render(request, "portal/billing.html", context)
+
+
+def _chosen(request: HttpRequest, organizations: list[Organization]) -> Organization | None:
+    """The organization that was asked for, if it is one of theirs; otherwise their first."""
+    wanted = request.GET.get("organization")
+    if wanted is None:
+        return organizations[0] if organizations else None
+    for organization in organizations:
+        if organization.slug == wanted:
+            return organization
+    raise Http404
+
+
+def _entry(invoice: Invoice) -> Entry:
+    return Entry(invoice, queries.standing(invoice, today=timezone.localdate()), queries.left_to_pay(invoice))
+
+
+def _upcoming(organization: Organization) -> list[upcoming.Upcoming]:
+    rows = Subscription.objects.select_related("plan__product", "price", "organization")
+    found = (upcoming.of(row) for row in rows.filter(organization=organization).order_by("period_end"))
+    return [one for one in found if one is not None]
+
+
+def _statements(organization: Organization) -> list[tuple[Money, list[books.StatementLine]]]:
+    """By currency: what is owed now, and what led to it, the newest first."""
+    return [
+        (owed, list(reversed(books.statement(organization.pk, currency)[-_MOST:])))
+        for currency, owed in sorted(books.balances(organization.pk).items())
+    ]
+
+
+@login_required
+@never_cache
+@require_safe
+def document(request: HttpRequest, invoice_id: UUID, form: str) -> HttpResponse:
+    """A file, for members of the organization and nobody else."""
+    assert isinstance(request.user, User)
+    rows = queries.issued(organizations_of(request.user).order_by().values_list("pk", flat=True))
+    invoice = rows.filter(pk=invoice_id).first()
+    if invoice is None or form not in queries.MEDIA_TYPES:
+        raise Http404
+    try:
+        found = queries.download(invoice, form)
+    except InvoiceFile.DoesNotExist:
+        raise Http404 from None
+    disposition = f'attachment; filename="{found.filename}"'
+    return HttpResponse(found.content, content_type=found.media_type, headers={"Content-Disposition": disposition})
+
+
+@login_required
+@never_cache
+def details(request: HttpRequest, slug: str) -> HttpResponse:
+    """To whom invoices are made out; saving it lets go of what waited for it."""
+    assert isinstance(request.user, User)
+    organization = organizations_of(request.user).filter(slug=slug).first()
+    if organization is None or role_of(request.user, organization.pk) not in _MANAGERS:
+        raise Http404
+    known = BillingDetails.objects.filter(organization=organization).first()
+    form = BillingForm(request.POST or None, known=known, organization=organization)
+    if request.method == "POST" and form.is_valid():
+        form.save(now=timezone.now())
+        journeys.retry(organization_id=organization.pk)
+        messages.success(request, _("Your billing details have been saved."))
+        return redirect(f"/billing?organization={organization.slug}")
+    context = {"form": form, "organization": organization}
+    return render(request, "portal/billing_details.html", context, status=422 if form.errors else 200)

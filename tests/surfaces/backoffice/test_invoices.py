@@ -1,0 +1,92 @@
+"""Invoices in the back office: what is missing and where to fill it in, files, and the credit note."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from parcelle.domain.billing import invoicing
+from parcelle.domain.billing.models import Invoice, Seller
+from tests import jobs
+from tests.domain.billing import documents
+from tests.domain.billing.documents import QuickPress
+from tests.people import NOW, Cast
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def olga(cast: Cast) -> Client:
+    client = Client(headers={"accept-language": "fr"})
+    client.force_login(cast.operator)
+    return client
+
+
+def page(client: Client, path: str) -> str:
+    answer = client.get(f"/admin/billing/{path}", follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_waiting_invoice_says_what_is_missing_and_where(cast: Cast, olga: Client) -> None:
+    waiting = documents.draft(cast.organization)
+    invoicing.attempt(waiting.pk, press=QuickPress())
+    said = page(olga, f"invoice/{waiting.pk}/change/")
+    assert "Votre SIREN" in said
+    assert "/admin/billing/seller/" in said
+    assert "Le SIREN du client" in said
+    assert "Brouillon" in page(olga, "invoice/")
+
+
+def test_the_seller_is_one_row_that_says_whether_it_is_complete(cast: Cast, olga: Client) -> None:
+    assert "Pas encore" in page(olga, "seller/")
+    waiting = documents.draft(cast.organization, now=NOW)
+    Invoice.objects.filter(pk=waiting.pk).update(ready_at=NOW)
+    documents.customer(cast.organization)
+    filled_in = {**documents.VENDOR, "country": "FR", "vat_rate": "20", "_save": "1"}
+    assert olga.post("/admin/billing/seller/add/", filled_in).status_code == 302
+    assert Seller.objects.get().pk == 1
+    assert "Oui" in page(olga, "seller/")
+
+
+def test_files_are_downloaded(cast: Cast, olga: Client) -> None:
+    documents.vendor()
+    documents.customer(cast.organization)
+    issued = documents.issue(cast.organization)
+    answer = olga.get(f"/admin/billing/invoice/{issued.pk}/file/xml/")
+    assert answer.content.startswith(b"xml FA-2026-000001")
+    olga.force_login(cast.stranger)
+    assert olga.get(f"/admin/billing/invoice/{issued.pk}/file/xml/").status_code == 302
+
+
+def test_an_invoice_is_credited_after_a_confirmation(cast: Cast, olga: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parcelle.domain.billing.invoicing import finalising
+
+    monkeypatch.setattr(finalising, "WarmPress", QuickPress)
+    documents.vendor()
+    documents.customer(cast.organization)
+    issued = documents.issue(cast.organization)
+    path = f"/admin/billing/invoice/{issued.pk}/credit/"
+    asked = olga.get(path).content.decode()
+    assert "58,80" in asked
+    assert not Invoice.objects.filter(kind="credit_note").exists()
+    olga.post(path, {"confirmed": "credit", f"shown-{issued.pk}": "5880"}, follow=True)
+    jobs.work_off(NOW)
+    note = Invoice.objects.get(kind="credit_note")
+    assert (note.number, note.total, note.corrects) == ("AV-2026-000001", issued.total, issued)
+    olga.post(path, {"confirmed": "credit", f"shown-{issued.pk}": "5880"}, follow=True)
+    assert Invoice.objects.filter(kind="credit_note").count() == 1
+    assert "AV-2026-000001" in page(olga, f"invoice/{issued.pk}/change/")
+
+
+@pytest.mark.parametrize("name", ["invoice", "billingdetails", "exchangerate", "vatcheck"])
+def test_every_list_opens(cast: Cast, olga: Client, name: str) -> None:
+    documents.vendor()
+    documents.customer(cast.organization)
+    documents.issue(cast.organization)
+    page(olga, f"{name}/")
+
+
+def test_billing_details_are_corrected(cast: Cast, olga: Client) -> None:
+    details = documents.customer(cast.organization)
+    assert "552100554" in page(olga, f"billingdetails/{details.pk}/change/")
