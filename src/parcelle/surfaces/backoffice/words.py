@@ -256,6 +256,8 @@ MONEY_REFUSED: Words = {
 }
 
 MESSAGES: Words = {
+    "invoice": _("Invoice"),
+    "credit_note": _("Credit note"),
     "welcome": _("Welcome"),
     "creation_failed": _("Creation failed"),
     "trial_reminder": _("Trial reminder"),
