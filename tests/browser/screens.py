@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import re
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -27,6 +29,8 @@ LANGUAGES = ("fr", "en")
 
 VISITOR = {
     "home": "/",
+    "pricing": "/pricing?currency=EUR",
+    "pricing-yearly": "/pricing?currency=XAF&interval=year",
     "trial": "/trial",
     "terms": "/cgv",
     "sign-in": "/accounts/login/",
@@ -59,11 +63,12 @@ def photograph_everything(site: str, folder: Path) -> int:
     with browser() as chromium:
         deployment, customer = _customer(chromium, site)
         operator = _operator(chromium, site)
+        selling = _orders() | _register(chromium, site)
         taken = 0
         for width, theme, language in itertools.product(WIDTHS, THEMES, LANGUAGES):
             look = folder / f"{width}-{theme}-{language}"
             for state, pages in (
-                (None, VISITOR),
+                (None, VISITOR | selling),
                 (customer, CUSTOMER | {"deployment": deployment}),
                 (operator, OPERATOR if operator else {}),
             ):
@@ -168,6 +173,29 @@ def _saved(context: BrowserContext, name: str) -> Path:
     return file
 
 
+def _register(chromium: Browser, site: str) -> dict[str, str]:
+    """The order form of the plan that is recommended, if something is on sale."""
+    context = chromium.new_context(base_url=site)
+    page = context.new_page()
+    page.goto("/pricing?currency=EUR")
+    links = page.locator("a[href^='/register?price=']")
+    path = links.nth(links.count() // 2).get_attribute("href") if links.count() else None
+    context.close()
+    return {"register": path} if path else {}
+
+
+def _orders(what: str = "make") -> dict[str, str]:
+    """One order in every state; none where the installation's database cannot be reached from here."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.browser.orders", what], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        print("no orders: " + (done.stderr.strip().splitlines() or ["unknown"])[-1], file=sys.stderr)
+        return {}
+    found: dict[str, str] = json.loads(done.stdout or "{}")
+    return found
+
+
 def _answers(site: str) -> bool:
     try:
         with urllib.request.urlopen(f"{site}/healthz", timeout=5):
@@ -188,6 +216,7 @@ def main() -> int:
     try:
         taken = photograph_everything(site, folder)
     finally:
+        _orders("forget")
         for state in folder.glob(".*.json"):
             state.unlink()
     print(f"{taken} pictures in {folder}")
