@@ -55,16 +55,12 @@ def running() -> Iterator[str]:
 
 
 def command(address: str, *words: str) -> str:
-    """What `parcelle <words>` prints for the installation at this address."""
-    started = _STARTED.get(address)
-    done = subprocess.run(
-        [sys.executable, "-m", "parcelle.config.program", *words],
-        env=started.environment if started else dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    """What `parcelle <words>` prints for the installation at this address.
+
+    One that ran before (`PARCELLE_TEST_SITE`) is known by its home, which `PARCELLE_TEST_SITE_HOME` names.
+    """
+    installation = _STARTED.get(address) or Installation(Path(os.environ["PARCELLE_TEST_SITE_HOME"]))
+    done = installation.run(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -36,6 +36,7 @@ def order(page: Page, phone: str) -> None:
         ("Nom", "Ndiaye"),
         ("Prénom", "Awa"),
         ("E-mail", f"{uuid.uuid4().hex[:10]}@example.com"),
+        ("Téléphone", "06 12 34 56 78"),
         ("Adresse", "1 rue de la Paix"),
         ("Ville", "Paris"),
     ):
@@ -44,7 +45,7 @@ def order(page: Page, phone: str) -> None:
     page.locator("form[data-register] button.btn-primary").click()
     page.wait_for_url("**/orders/*")
     page.get_by_text("MTN Mobile Money").click()
-    page.get_by_label("Numéro Mobile Money").fill(phone)
+    page.get_by_role("textbox", name="Numéro Mobile Money").fill(phone)
     page.get_by_role("button", name="Payer").click()
 
 

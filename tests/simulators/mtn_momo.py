@@ -186,7 +186,7 @@ class Momo:
 
     def settings(self, **changes: str) -> dict[str, str]:
         """What an operator would type in, with an API user of its own."""
-        user, key = self.add_user()
+        user, key = self.add_user(changes.get("callback_host") or "localhost")
         return {
             "environment": self.environment,
             "subscription_key": self.subscription_keys["collection"],

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from tests.simulators.mtn_momo import Momo, Push, Seen
 
@@ -115,3 +115,16 @@ def judged(**options: Any) -> Iterator[Momo]:
 
     with serving(Momo(judge=mtn_momo_specs.faults, **options)) as momo:
         yield momo
+
+
+@contextlib.contextmanager
+def by_hand(*, site: str, port: int) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """For a person who tries the checkout of the installation at `site` from Cameroon, and holds the telephone."""
+    momo = Momo(environment="mtncameroon")
+    with serving(momo, port=port):
+        steps = [
+            f"Open {site}/pricing?currency=XAF, order a plan from Cameroon and choose MTN Mobile Money.",
+            "Pay with any MTN number of Cameroon, such as +237 6 71 23 45 67.",
+            f"The telephone rings at {momo.url}/phone: approve or refuse there, and watch the order’s page.",
+        ]
+        yield momo.settings(callback_host=urlsplit(site).hostname or ""), steps

@@ -26,6 +26,7 @@ from parcelle.surfaces.cli.output import console, fail
 
 # name of the gateway -> what runs its simulator: (site, port) -> the gateway's settings and what to do next
 SERVICES = {
+    "mtn_momo": "tests.simulators.mtn_momo_server:by_hand",
     "paypal": "tests.simulators.paypal_server:by_hand",
     "stripe": "tests.simulators.stripe:by_hand",
 }
