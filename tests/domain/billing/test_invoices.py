@@ -18,7 +18,7 @@ from parcelle.domain.billing import invoicing
 from parcelle.domain.billing.invoicing import chain, numbering
 from parcelle.domain.billing.invoicing.content import Content
 from parcelle.domain.billing.invoicing.press import LibrariesMissing, Made, PressFailed
-from parcelle.domain.billing.models import BillingDetails, Invoice, InvoiceFile, NumberSeries, Seller
+from parcelle.domain.billing.models import BillingDetails, GatewaySettings, Invoice, InvoiceFile, NumberSeries, Seller
 from tests.domain.billing import documents
 from tests.domain.billing.documents import TODAY, QuickPress
 from tests.people import NOW, Cast
@@ -194,6 +194,16 @@ def test_p17_a_document_keeps_what_was_true_when_it_was_issued(cast: Cast) -> No
     assert (Content.read(again.content), bytes(InvoiceFile.objects.get(pk=issued.pk).pdf)) == before
     assert before[0].seller.name == "Atelier Logiciel"
     assert before[0].buyer.city == "Nantes"
+
+
+def test_the_account_of_bank_transfers_is_printed_where_the_seller_has_none(cast: Cast) -> None:
+    documents.vendor(iban="", bic="")
+    documents.customer(cast.organization)
+    GatewaySettings.objects.create(
+        name="bank_transfer", enabled=True, values={"iban": "FR76 3000 6000 0112 3456 7890 189", "bic": "AGRIFRPP"}
+    )
+    said = Content.read(documents.issue(cast.organization).content)
+    assert (said.seller.iban, said.seller.bic) == ("FR7630006000011234567890189", "AGRIFRPP")
 
 
 # --- the chain ----------------------------------------------------------------------------------------------

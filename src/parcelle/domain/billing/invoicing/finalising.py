@@ -23,7 +23,7 @@ from parcelle.domain.billing.invoicing import books, chain, details, numbering, 
 from parcelle.domain.billing.invoicing.content import Buyer, Content, Reference, Seller
 from parcelle.domain.billing.invoicing.press import LibrariesMissing, Made, Press, PressFailed, WarmPress
 from parcelle.domain.billing.invoicing.refusals import InvoiceRefused, Problem
-from parcelle.domain.billing.models import BillingDetails, Invoice
+from parcelle.domain.billing.models import BillingDetails, GatewaySettings, Invoice
 from parcelle.domain.billing.models import Seller as SellerRow
 
 logger = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ def complete(invoice: Invoice, *, today: date) -> Content:
     if invoice.corrects is None:
         return replace(
             content,
-            seller=snapshot_of_seller(sellers.current()),
+            seller=_with_account(snapshot_of_seller(sellers.current())),
             buyer=snapshot_of_buyer(details.of(invoice.organization)),
             euros=rates.on(today, content.currency),
         )
@@ -83,6 +83,15 @@ def complete(invoice: Invoice, *, today: date) -> Content:
 def snapshot_of_seller(row: SellerRow) -> Seller:
     names = {field.name for field in fields(Seller)} - {"exempt"}
     return Seller(**{name: getattr(row, name) for name in names}, exempt=row.vat_exempt)
+
+
+def _with_account(seller: Seller) -> Seller:
+    """Without an account of its own for invoices, that of bank transfers is printed."""
+    transfers = None if seller.iban else GatewaySettings.objects.filter(name="bank_transfer", enabled=True).first()
+    if transfers is None:
+        return seller
+    iban, bic = ("".join(transfers.values.get(name, "").split()) for name in ("iban", "bic"))
+    return replace(seller, iban=iban, bic=bic)
 
 
 def snapshot_of_buyer(row: BillingDetails | None) -> Buyer:

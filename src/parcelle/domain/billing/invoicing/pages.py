@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 
 import segno
 from babel import Locale
-from babel.dates import format_date
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
@@ -20,6 +19,7 @@ from django.utils.translation import gettext as _
 from segno import helpers
 
 from parcelle.core.money import Money
+from parcelle.core.templatetags.written import day as written
 from parcelle.domain.billing import taxes
 from parcelle.domain.billing.invoicing import mentions
 from parcelle.domain.billing.invoicing.content import CARD, CREDIT_NOTE, ONLINE, TRANSFER, Content, Group
@@ -75,20 +75,20 @@ def _name(content: Content, number: str) -> str:
 
 
 def _facts(content: Content, issued_on: date | None) -> list[tuple[str, str]]:
-    said = [(_("Date"), _day(issued_on, content))]
+    said = [(_("Date"), _day(issued_on))]
     if content.corrects:
         text = _("%(number)s of %(date)s") % {
             "number": content.corrects.number,
-            "date": _day(content.corrects.issued_on, content),
+            "date": _day(content.corrects.issued_on),
         }
         said.append((_("Corrects invoice"), text))
     if content.starts_on and content.ends_on:
-        said.append((_("Period"), _period(content.starts_on, content.ends_on, content)))
+        said.append((_("Period"), _period(content.starts_on, content.ends_on)))
     if content.paid_on:
         label = _("Refunded on") if content.kind == CREDIT_NOTE else _("Paid on")
-        said.append((label, _day(content.paid_on, content)))
+        said.append((label, _day(content.paid_on)))
     elif content.due_on:
-        said.append((_("Due date"), _day(content.due_on, content)))
+        said.append((_("Due date"), _day(content.due_on)))
     said.append((_("Purchase order"), content.buyer.purchase_order))
     said.append((_("Reference"), content.reference))
     return [(label, value) for label, value in said if value]
@@ -115,7 +115,7 @@ def _buyer_lines(content: Content) -> list[str]:
 
 
 def _line(line: Any, content: Content) -> dict[str, str]:
-    period = _period(line.starts_on, line.ends_on, content) if line.starts_on and line.ends_on else ""
+    period = _period(line.starts_on, line.ends_on) if line.starts_on and line.ends_on else ""
     reason = line.discount_reason or _("Discount")
     return {
         "name": line.name,
@@ -139,7 +139,7 @@ def _sums(content: Content) -> list[tuple[str, str, str]]:
             "rate": _decimal(Decimal(content.euros.per_euro)),
             "currency": content.currency,
             "source": content.euros.source,
-            "date": _day(content.euros.dated, content),
+            "date": _day(content.euros.dated),
         }
         said.append((rate, _money(in_euros, content), "soft"))
     if content.kind == CREDIT_NOTE:
@@ -228,12 +228,12 @@ def _money(amount: Money | None, content: Content) -> str:
     return amount.format(content.language).replace("-", "−") if amount is not None else ""
 
 
-def _day(day: date | None, content: Content) -> str:
-    return format_date(day, "long", locale=content.language) if day else ""
+def _day(day: date | None) -> str:
+    return written(datetime.combine(day, time())) if day else ""
 
 
-def _period(starts_on: date, ends_on: date, content: Content) -> str:
-    return _("from %(start)s to %(end)s") % {"start": _day(starts_on, content), "end": _day(ends_on, content)}
+def _period(starts_on: date, ends_on: date) -> str:
+    return _("from %(start)s to %(end)s") % {"start": _day(starts_on), "end": _day(ends_on)}
 
 
 def _rate(decision: taxes.Decision) -> str:
