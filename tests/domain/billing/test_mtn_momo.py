@@ -397,7 +397,7 @@ def test_p12_a_callback_elsewhere_is_not_even_stored(momo: Momo, placed: Order, 
     assert not GatewayEvent.objects.exists()
 
 
-@pytest.mark.parametrize("about", [str(uuid.uuid4()), "", "nonsense", 5, None, ["x"]])
+@pytest.mark.parametrize("about", [str(uuid.UUID(int=7)), "", "nonsense", 5, None, ["x"]])
 def test_a_callback_about_nothing_of_ours_is_stored_and_no_more(momo: Momo, placed: Order, about: Any) -> None:
     payment = push(placed)
     deliver(momo, payment, told(momo, payment, externalId=about))
