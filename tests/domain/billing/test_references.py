@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stdnum import iso11649
 
@@ -21,6 +21,7 @@ def test_the_one_in_the_contract() -> None:
 
 
 @given(number=NUMBERS)
+@settings(deadline=None)
 def test_every_number_gives_a_valid_reference(number: str) -> None:
     reference = references.make(number)
     assert iso11649.is_valid(reference)
@@ -29,11 +30,13 @@ def test_every_number_gives_a_valid_reference(number: str) -> None:
 
 
 @given(one=NUMBERS, other=NUMBERS)
+@settings(deadline=None)
 def test_two_numbers_give_two_references(one: str, other: str) -> None:
     assert (references.make(one) == references.make(other)) == (one == other)
 
 
 @given(number=NUMBERS, before=NOISE, after=NOISE, data=st.data())
+@settings(deadline=None)
 def test_it_is_found_in_noise(number: str, before: str, after: str, data: st.DataObject) -> None:
     """In lower case, cut by spaces and signs at any place, glued to other words, spread over several fields."""
     reference = references.make(number)
@@ -46,6 +49,7 @@ def test_it_is_found_in_noise(number: str, before: str, after: str, data: st.Dat
 
 
 @given(number=NUMBERS, at=st.integers(2, 16), letter=st.sampled_from(LETTERS))
+@settings(deadline=None)
 def test_one_wrong_character_is_refused(number: str, at: int, letter: str) -> None:
     reference = references.make(number)
     wrong = reference[:at] + letter + reference[at + 1 :]
@@ -53,6 +57,7 @@ def test_one_wrong_character_is_refused(number: str, at: int, letter: str) -> No
 
 
 @given(text=st.text(max_size=300))
+@settings(deadline=None)
 def test_any_text_can_be_read(text: str) -> None:
     assert all(iso11649.is_valid(found) for found in references.candidates(text))
 

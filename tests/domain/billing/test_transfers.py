@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from parcelle.core.models import Fact
 from parcelle.core.money import Money
 from parcelle.domain.billing import bank_accounts, gateways, orders, payments, receipts, transfers
 from parcelle.domain.billing.errors import PaymentOpen, ReceiptRefused, RefundRefused, TransferRefused
-from parcelle.domain.billing.models import Confirmation, Order, Payout, Transfer
+from parcelle.domain.billing.models import Confirmation, LedgerEntry, Order, Payout, Transfer
 from parcelle.journeys import checkout
 from tests.domain.billing.selling import open_shop, order
 from tests.domain.billing.transferring import (
@@ -380,6 +381,17 @@ def test_p06_what_is_paid_back_by_hand_never_exceeds_what_came(transfer: Transfe
 
 # --- whatever comes in whatever order --------------------------------------------------------------------------
 
+
+def bank_account() -> int:
+    return int(LedgerEntry.objects.filter(account="512000").aggregate(sum=Sum("amount_minor"))["sum"] or 0)
+
+
+def came_to_the_books(transfer: Transfer) -> int:
+    """What is not yet whole is in nobody's books; what the banks kept never came."""
+    paid = transfer.payment.state in {"paid", "paid_late"}
+    return transfer.received_minor if paid else 0
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("confirm"), st.integers(1, 9000), st.integers(1, 6)),
@@ -419,6 +431,7 @@ def test_p09_nothing_vanishes_whatever_happens(steps: list[Any]) -> None:
             credit = sum(surplus())
             assert sum(came.values()) == known.received_minor + credit
             assert credit == sum(Confirmation.objects.values_list("surplus_minor", flat=True))
+            assert bank_account() == came_to_the_books(known) + credit
             paid = known.payment.state in {"paid", "paid_late"}
             assert paid == (known.received_minor + known.shortfall_minor == known.amount_minor)
             assert len(facts("PaymentReceived")) == paid

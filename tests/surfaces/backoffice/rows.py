@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import ApiToken
-from parcelle.domain.billing import refunds
+from parcelle.domain.billing import refunds, statements
 from parcelle.domain.billing.models import GatewayEvent, Payment
+from parcelle.domain.catalog.models import Price
 from parcelle.domain.notifications.models import MailboxMail, Message
 from parcelle.domain.provisioning.models import Domain, Finding, Instance, Operation, Target, Template
 from tests import people
-from tests.domain.billing import selling
+from tests.domain.billing import bank, selling, transferring
 from tests.people import NOW, Cast
 
 
@@ -55,6 +56,14 @@ def _sell(cast: Cast) -> None:
         received_at=NOW,
         payment=payment,
     )
+
+
+def _expect_a_transfer() -> None:
+    """One on its way, and a bank statement with a line that is for nothing."""
+    transferring.switch_on()
+    price = Price.objects.get()
+    transferring.expect(selling.order(price))
+    statements.take("releve.xml", bank.camt(bank.Ntry(amount="1.00", texts=["one"])), actor="system", now=NOW)
 
 
 def fill(cast: Cast) -> World:
@@ -126,6 +135,7 @@ def fill(cast: Cast) -> World:
     )
     MailboxMail.objects.create(message_id="a@b", sender="a", to="b", subject="c", raw=b"Secret-raw-4")
     _sell(cast)
+    _expect_a_transfer()
     token, plain = ApiToken.issue(user=cast.operator, name="Website", now=NOW)
     cast.owner.set_password("Secret-password-5")
     cast.owner.save()

@@ -33,7 +33,7 @@ KEEP_REJECTED = timedelta(days=90)
 CONTENT_TYPES = {Receipt.PDF: "application/pdf", Receipt.PNG: "image/png", Receipt.JPEG: "image/jpeg"}
 
 
-def upload(transfer_id: UUID, *, name: str, content: bytes, actor: str, address: str | None, now: datetime) -> Receipt:
+def upload(transfer_id: UUID, *, name: str, content: bytes, actor: str, address: str, now: datetime) -> Receipt:
     """Keeps a receipt; the same file again for the same transfer is the same receipt. Raises ReceiptRefused.
 
     Nothing else happens by it than that an operator is asked to look.
@@ -89,7 +89,7 @@ def _store(receipt: Receipt, *, now: datetime) -> Receipt:
             payment_id=transfer.payment_id,
             receipt_id=receipt.pk,
             sha256=receipt.sha256,
-            address=receipt.address or "",
+            address=receipt.address,
             same_as=same.transfer_id if same else None,
         ),
         now=now,

@@ -12,14 +12,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from segno import QRCode
 
 from parcelle.core import events
 from parcelle.core.money import Money
 from parcelle.core.states import move
-from parcelle.domain.billing import bank_accounts, gateways, payments, refunds, transfer_states
+from parcelle.domain.billing import bank_accounts, epc, gateways, ledger, payments, refunds, transfer_states
+from parcelle.domain.billing.bank_accounts import Account
 from parcelle.domain.billing.errors import TransferRefused
 from parcelle.domain.billing.gateways.bank_transfer import BankTransferGateway
-from parcelle.domain.billing.models import Confirmation, Payout, Refund, Transfer
+from parcelle.domain.billing.models import Confirmation, Payment, Payout, Refund, Transfer
 from parcelle.domain.billing.transfer_events import (
     TransferApproved,
     TransferConfirmed,
@@ -33,6 +35,9 @@ from parcelle.domain.billing.transfer_events import (
 )
 
 GATEWAY = "bank_transfer"
+# Why a receipt is no proof, and why a transfer is given up: each has words in both languages, `other` only a text.
+REJECTIONS = ("unreadable", "no_proof", "other_payment", "other_amount", "not_executed", "other")
+REFUSALS = ("not_received", "recalled", "not_accepted", "other")
 # Whoever is told that a receipt was no good has at least so long to answer.
 TIME_TO_ANSWER = timedelta(days=3)
 # Banks announce a value date a few days ahead; more than that is a slip of the pen.
@@ -118,7 +123,7 @@ def _confirm(transfer: Transfer, *, seen: str, actor: str, now: datetime, **said
     before = transfer.state, transfer.received_minor
     row = Confirmation.objects.create(
         transfer=transfer,
-        state=Confirmation.WAITING if _needs_two(transfer, amount) else Confirmation.COUNTED,
+        state=Confirmation.WAITING if needs_two(transfer, amount) else Confirmation.COUNTED,
         amount_minor=amount.minor,
         currency=amount.currency,
         actor=actor,
@@ -157,7 +162,7 @@ def _check_said(amount: Money, bank_reference: str, value_date: date, *, now: da
         raise TransferRefused("in_future")
 
 
-def _needs_two(transfer: Transfer, amount: Money) -> bool:
+def needs_two(transfer: Transfer, amount: Money) -> bool:
     """By what the order costs as well as by what came: parts of a large sum are no way around the rule."""
     gateway = opened()
     for sum_ in (transfer.amount, amount):
@@ -256,14 +261,19 @@ def _standing(transfer: Transfer) -> str:
     return transfer_states.AWAITING
 
 
-def _note_surplus(transfer: Transfer, row: Confirmation, surplus: int | None, *, now: datetime, actor: str) -> None:
+def _note_surplus(
+    transfer: Transfer, row: Confirmation, surplus: int | None, *, now: datetime, actor: str, key: str = "surplus"
+) -> None:
     # Of a parked one the payment itself says what came in.
-    if surplus and not (transfer.state == transfer_states.PARKED and row.currency != transfer.currency):
-        events.record(
-            TransferSurplus(**_about(transfer), confirmation_id=row.pk, amount_minor=surplus, currency=row.currency),
-            now=now,
-            actor=actor,
-        )
+    if not surplus or (transfer.state == transfer_states.PARKED and row.currency != transfer.currency):
+        return
+    amount, payment = Money(surplus, row.currency), transfer.payment
+    ledger.transfer_surplus(payment, payment.order, amount=amount, key=f"transfer-{key}:{row.pk}", now=now)
+    events.record(
+        TransferSurplus(**_about(transfer), confirmation_id=row.pk, amount_minor=surplus, currency=row.currency),
+        now=now,
+        actor=actor,
+    )
 
 
 @transaction.atomic
@@ -334,7 +344,7 @@ def refuse(transfer_id: UUID, *, reason: str, text: str = "", seen: str = "", ac
     _become(transfer, transfer_states.REFUSED, now=now)
     events.record(TransferGivenUp(**_about(transfer), reason=reason, before=before), now=now, actor=actor)
     for row, amount in freed:
-        _note_surplus(transfer, row, amount, now=now, actor=actor)
+        _note_surplus(transfer, row, amount, now=now, actor=actor, key="freed")
     _tell_payment(transfer, now=now)
 
 
@@ -412,6 +422,28 @@ def pay_back(
         actor=actor,
     )
     return refund
+
+
+# --- questions -----------------------------------------------------------------------------------------------
+
+
+def of_payment(payment: Payment) -> Transfer | None:
+    """The transfer a payment waits for; None for another rail, and before the customer was told anything."""
+    if payment.gateway != GATEWAY:
+        return None
+    return Transfer.objects.filter(payment_id=payment.pk).first()
+
+
+def qr_code(transfer: Transfer) -> QRCode | None:
+    """What a banking application reads, for what is still missing; None where there is no such code."""
+    told = transfer.told
+    account = Account(currency=transfer.currency, iban=told["iban"], bic=told.get("bic", ""))
+    return epc.qr_code(account, holder=told["holder"], amount=transfer.missing, reference=transfer.reference)
+
+
+def waiting() -> int:
+    """How many transfers somebody has to look at."""
+    return Transfer.objects.filter(state__in=transfer_states.TO_CONFIRM).count()
 
 
 # --- what the verbs share ------------------------------------------------------------------------------------

@@ -17,8 +17,10 @@ from parcelle.surfaces.backoffice import (
     notifications,
     payments,
     provisioning,
+    statements,
     targets,
     tenancy,
+    transfers,
     ways_to_pay,
 )
 from parcelle.surfaces.backoffice.entrance import SignInForm
@@ -36,8 +38,10 @@ __all__ = [
     "notifications",
     "payments",
     "provisioning",
+    "statements",
     "targets",
     "tenancy",
+    "transfers",
     "ways_to_pay",
 ]
 

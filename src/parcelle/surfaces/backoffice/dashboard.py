@@ -11,12 +11,14 @@ from django.db.models import Count, Min, Q
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateWorker
 
 from parcelle.core.models import Fact, Reaction
 from parcelle.domain.billing import states as billing
-from parcelle.domain.billing.models import Subscription
+from parcelle.domain.billing import transfer_states, transfers
+from parcelle.domain.billing.models import StatementLine, Subscription, Transfer
 from parcelle.domain.catalog.models import Product
 from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning import states
@@ -64,6 +66,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "instances_url": list_of(Instance),
         "signups": _signups(now),
         "trials": _trials(now),
+        "transfers": _transfers(),
         "failures": _failures(now),
         "money": money_work.lines(request),
         "undelivered": _undelivered(now),
@@ -85,6 +88,29 @@ def findings_badge(_request: HttpRequest) -> str:
     """How much is not as it should be on the targets; nothing to show for none."""
     number = Finding.objects.filter(closed_at=None).count()
     return str(number) if number else ""
+
+
+def transfers_badge(_request: HttpRequest) -> str:
+    """How many bank transfers wait for somebody; nothing to show for none."""
+    number = transfers.waiting()
+    return str(number) if number else ""
+
+
+def _transfers() -> dict[str, Any]:
+    waiting = Transfer.objects.filter(state__in=transfer_states.TO_CONFIRM)
+    rows = lean(waiting, "payment__order").order_by("waiting_since")
+    return {
+        "total": waiting.count(),
+        "lines": [
+            Line(
+                row.payment.order, row.amount.format(get_language() or "fr"), page_of(row), note=row.get_state_display()
+            )
+            for row in rows[:MOST]
+        ],
+        "unmatched": StatementLine.objects.filter(state=StatementLine.OPEN).count(),
+        "url": list_of(Transfer),
+        "lines_url": list_of(StatementLine),
+    }
 
 
 def _instances(counts: list[Any]) -> dict[str, Any]:

@@ -88,6 +88,20 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
             ],
         ),
         (
+            _("Bank transfers"),
+            [
+                _item(
+                    _("To confirm"),
+                    "account_balance",
+                    _page("billing_transfer"),
+                    badge="parcelle.surfaces.backoffice.dashboard.transfers_badge",
+                    badge_variant="warning",
+                ),
+                _item(_("Lines of statements"), "receipt_long", _page("billing_statementline")),
+                _item(_("Bank statements"), "upload_file", _page("billing_statement")),
+            ],
+        ),
+        (
             _("Hosting"),
             [
                 _item(

@@ -50,6 +50,7 @@ COMMANDS: dict[str, Entry] = {
         django=True,
     ),
     "token": Entry("parcelle.surfaces.cli.token:app", "Make, list and revoke API tokens.", django=True),
+    "transfers": Entry("parcelle.surfaces.cli.transfers:app", "Import bank statements and match them.", django=True),
     "worker": Entry(
         "parcelle.surfaces.cli.worker:worker", "Run background jobs until stopped.", django=True, pooled=True
     ),

@@ -24,6 +24,7 @@ from parcelle.domain.billing.ledger.postings import (
     post_credit_note,
     post_invoice,
     refunded,
+    transfer_surplus,
     transferred,
     written_off,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "post_credit_note",
     "post_invoice",
     "refunded",
+    "transfer_surplus",
     "transferred",
     "written_off",
 ]

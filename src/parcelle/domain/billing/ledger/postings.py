@@ -155,6 +155,11 @@ def payment_received(payment: Payment, order: Order, *, received: Money, surplus
     _move(payment, kind, f"payment:{payment.pk}", accounts.rail(payment.gateway), received, to, order=order, now=now)
 
 
+def transfer_surplus(payment: Payment, order: Order, *, amount: Money, key: str, now: datetime) -> None:
+    """Money came by bank transfer that pays for nothing: the customer may use it or get it back."""
+    _move(payment, LedgerTransaction.SURPLUS, key, accounts.BANK, amount, accounts.CREDIT, order=order, now=now)
+
+
 def payment_parked(payment: Payment, *, received: Money, now: datetime) -> None:
     """Money came in otherwise than asked: it is nobody's until a human looked."""
     post(

@@ -105,7 +105,8 @@ class Receipt(models.Model):
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("same file as")
     )
     actor = models.CharField(_("sent in by"), max_length=80)
-    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    # An address, or the /64 network of one.
+    address = models.CharField(_("from"), max_length=45, blank=True, default="")
     created_at = models.DateTimeField(_("sent in"))
     # When it was found to be no proof; the file is removed some time later.
     rejected_at = models.DateTimeField(_("rejected"), null=True, blank=True)
@@ -237,6 +238,8 @@ class Statement(models.Model):
     lines_new = models.PositiveIntegerField(_("new lines"), default=0)
     lines_known = models.PositiveIntegerField(_("known lines"), default=0)
     lines_left_out = models.PositiveIntegerField(_("left out"), default=0)
+    # What says nothing that could be read: where, and what stands there.
+    unreadable = models.JSONField(default=list)
 
     class Meta:
         verbose_name = _("bank statement")
@@ -259,7 +262,8 @@ class StatementLine(models.Model):
     )
     state = models.CharField(_("state"), max_length=8, choices=STATES, default=OPEN)
     account = models.CharField(_("account"), max_length=34)
-    key = models.CharField(max_length=140)
+    key = models.CharField(max_length=180)
+    bank_reference = models.CharField(_("reference of the bank"), max_length=140, blank=True)
     amount_minor = models.BigIntegerField()
     currency = models.CharField(_("currency"), max_length=3)
     value_date = models.DateField(_("value date"))

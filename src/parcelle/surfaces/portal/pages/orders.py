@@ -15,18 +15,20 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.core import phones
-from parcelle.domain.billing import order_states, payment_states, payments
+from parcelle.domain.billing import order_states, payment_states, payments, transfers
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
 from parcelle.domain.billing.gateways.base import Redirect
 from parcelle.domain.billing.models import Order, Payment
 from parcelle.journeys import checkout
 from parcelle.journeys.delivery import SLOW
 from parcelle.surfaces.portal import live, watching
+from parcelle.surfaces.portal.bank_transfers import Awaited, awaited, end_sentence
 from parcelle.surfaces.portal.methods import WORDS, Words, methods_for
 from parcelle.surfaces.portal.ordering import admit, admit_by_token
 from parcelle.surfaces.portal.summary import Summary
@@ -48,6 +50,11 @@ class Standing:
         if self.payment is not None and self.payment.state in payment_states.BLOCKING:
             return "wait"
         return "lapsed" if self.order.state == order_states.EXPIRED else "pay"
+
+    @cached_property
+    def awaited(self) -> Awaited | None:
+        """The bank transfer that the page waits for, where it is one."""
+        return awaited(self.payment) if self.step == "wait" else None
 
     @property
     def finished(self) -> bool:
@@ -80,12 +87,16 @@ class Standing:
         declined = {payment_states.DECLINED, payment_states.EXPIRED}
         if self.step != "pay" or self.payment is None or self.payment.state not in declined:
             return ""
+        if self.payment.gateway == transfers.GATEWAY:
+            return end_sentence(self.payment)
         return decline_sentence(self.payment.reason or "expired")
 
     @property
     def announcement(self) -> str:
         if self.step == "done":
             return _("Your payment has arrived.")
+        if self.awaited:
+            return self.awaited.announcement
         if self.step == "wait":
             return _("We are waiting for your payment.")
         return self.refused
