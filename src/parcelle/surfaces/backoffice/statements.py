@@ -229,7 +229,8 @@ class StatementPage(WithActors, Record):
     @action(description=_("Confirm the columns"), url_path="columns", icon="view_column", variant=ActionVariant.PRIMARY)
     def columns_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The first rows as they stand in the file, and what would be read out of them."""
-        found = Statement.objects.filter(pk=as_uuid(object_id), state=Statement.DRAFT).first()
+        key = as_uuid(object_id)
+        found = Statement.objects.filter(pk=key, state=Statement.DRAFT).first() if key else None
         if found is None or not _may_change(request):
             return HttpResponseRedirect(list_of(Statement))
         if request.POST.get("answer") == "discard":
@@ -455,7 +456,8 @@ class StatementLinePage(WithActors, Record):
         if not _may_change(request):
             messages.error(request, str(_NOT_ALLOWED))
             return None
-        return StatementLine.objects.filter(pk=as_uuid(object_id), state=StatementLine.OPEN).first()
+        key = as_uuid(object_id)
+        return StatementLine.objects.filter(pk=key, state=StatementLine.OPEN).first() if key else None
 
     @action(description=_("Match"), url_path="match", icon="join_inner", variant=ActionVariant.PRIMARY)
     def match_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -499,7 +501,7 @@ class StatementLinePage(WithActors, Record):
             "judged": judged,
             "transfer": transfer,
             "meaning": words.word(transfer_words.PROPOSAL_MEANINGS, judged.kind) if judged else "",
-            "two": bool(transfer) and transfers.needs_two(transfer, row.amount),
+            "two": transfer is not None and transfers.needs_two(transfer, row.amount),
             "transfer_facts": [
                 (_("Reference"), link_to(transfer, references.grouped(transfer.reference))),
                 (_("State"), badge(transfer.state, transfer.get_state_display())),

@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -106,7 +107,7 @@ class ReceiptLines(Lines):
 
     @admin.display(description=_("Size"))
     def size_word(self, row: Receipt) -> str:
-        return f"{row.get_kind_display()}, {max(1, row.size // 1024)} KB"
+        return f"{row.get_kind_display()}, {filesizeformat(row.size)}"
 
     @admin.display(description="SHA-256")
     def fingerprint(self, row: Receipt) -> SafeString:
@@ -475,7 +476,8 @@ class TransferPage(Record):
         if not self.has_operate_permission(request):
             messages.error(request, gettext("Your account may look at this, but not change it."))
             return None
-        return Transfer.objects.select_related("payment__order").filter(pk=as_uuid(object_id)).first()
+        key = as_uuid(object_id)
+        return Transfer.objects.select_related("payment__order").filter(pk=key).first() if key else None
 
     def _carried_out(
         self, request: HttpRequest, row: Transfer, form: forms.Form, act: Callable[[], str]

@@ -79,7 +79,8 @@ class Columns:
     @classmethod
     def stored(cls, values: Mapping[str, Any]) -> Columns:
         known = {one.name for one in fields(cls)}
-        return cls(**{k: tuple(v) if k == "texts" else v for k, v in values.items() if k in known})
+        given: dict[str, Any] = {name: value for name, value in values.items() if name in known}
+        return cls(**{**given, "texts": tuple(given.get("texts", ()))})
 
     def to_store(self) -> dict[str, Any]:
         return {**asdict(self), "texts": list(self.texts)}
