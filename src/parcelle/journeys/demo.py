@@ -38,13 +38,17 @@ def ensure(*, now: datetime, pool_size: int = 2) -> None:
         standby_pool.keep_soon(product.pk)
 
 
-# short name -> name, for whom in French and English, months in EUR, USD and XAF, users, storage in GB
+# short name -> name, for whom in French and English, months in each currency, users, storage in GB
 _OFFERS = (
-    ("bronze", "Bronze", "Pour commencer seul ou à deux.", "To begin alone or as two.", (19, 21, 12_500), 2, 5),
-    ("silver", "Silver", "Pour une équipe qui travaille.", "For a team at work.", (49, 54, 32_000), 10, 25),
-    ("gold", "Gold", "Pour toute l’entreprise.", "For the whole company.", (99, 109, 65_000), None, 100),
+    ("bronze", "Bronze", "Pour commencer seul ou à deux.", "To begin alone or as two.", (19, 21, 17, 12_500), 2, 5),
+    ("silver", "Silver", "Pour une équipe qui travaille.", "For a team at work.", (49, 54, 42, 32_000), 10, 25),
+    ("gold", "Gold", "Pour toute l’entreprise.", "For the whole company.", (99, 109, 85, 65_000), None, 100),
+    # Made, but not on sale: three plans side by side are enough to begin with.
+    ("starter", "Starter", "Pour essayer pour de bon.", "To try it for real.", (9, 10, 8, 6_000), 1, 2),
+    ("pro", "Pro", "Pour un cabinet et ses clients.", "For a practice.", (149, 164, 128, 98_000), 50, 250),
 )
-_CURRENCIES = ("EUR", "USD", "XAF")
+_NOT_YET = ("starter", "pro")
+_CURRENCIES = ("EUR", "USD", "GBP", "XAF", "XOF")
 # Ten months are paid for a year.
 _MONTHS_PAID = 10
 
@@ -71,14 +75,16 @@ def _plans(product: Product, *, now: datetime) -> None:
             summary_en=en,
             trial_days=0,
             popular=slug == "silver",
+            enabled=slug not in _NOT_YET,
             position=position,
         )
         PlanFeature.objects.create(plan=plan, feature=users, counted=True, amount=seats)
         PlanFeature.objects.create(plan=plan, feature=storage, counted=True, amount=gigabytes)
         PlanFeature.objects.create(plan=plan, feature=database)
-        if slug == "gold":
+        if slug in {"gold", "pro"}:
             PlanFeature.objects.create(plan=plan, feature=support)
-        for currency, amount in zip(_CURRENCIES, amounts, strict=True):
+        # The two francs CFA are worth the same.
+        for currency, amount in zip(_CURRENCIES, (*amounts, amounts[-1]), strict=True):
             month = Money.of(amount, currency)
             _price(plan, Price.MONTH, month, now=now)
             _price(plan, Price.YEAR, month * _MONTHS_PAID, now=now)

@@ -1,27 +1,37 @@
-"""Products and plans: what is sold."""
+"""Products, plans, prices and coupons: what is sold."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
+from parcelle.core.money import Money, NotMoney, decimals
 from parcelle.domain.billing import states as billing
-from parcelle.domain.billing.models import Subscription
-from parcelle.domain.catalog import blueprints
+from parcelle.domain.billing.models import CouponUse, Order, Subscription
+from parcelle.domain.catalog import actions, blueprints
 from parcelle.domain.catalog.blueprints import BlueprintError
-from parcelle.domain.catalog.models import Plan, Product
+from parcelle.domain.catalog.models import Coupon, Feature, Plan, PlanFeature, Price, Product
 from parcelle.domain.provisioning import queries, states
 from parcelle.domain.provisioning.models import Instance, Target
 from parcelle.surfaces.backoffice import words
-from parcelle.surfaces.backoffice.base import Page, TabularInline, counted
+from parcelle.surfaces.backoffice.base import Lines, Page, TabularInline, counted
 from parcelle.surfaces.backoffice.values import list_of, number
 
 if TYPE_CHECKING:
@@ -103,6 +113,10 @@ class PlanForm(ModelForm):  # type: ignore[type-arg]
             "retention_days",
             "trial_sleep_minutes",
             "sleep_minutes",
+            "summary_fr",
+            "summary_en",
+            "popular",
+            "on_request",
             "enabled",
             "position",
         ]
@@ -120,17 +134,30 @@ class PlanForm(ModelForm):  # type: ignore[type-arg]
         return super().save(commit)
 
 
-class PlanLines(TabularInline):
-    """The plans of a product, changed together with it."""
+class _Lines(TabularInline):
+    """Rows that are changed together with the one they belong to; every operator may read them."""
 
-    model = Plan
     extra = 0
     show_title = False
-    verbose_name_plural = _("Plans")
-    fields = ["name", "slug", "trial_days", "retention_days", "enabled", "position"]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_active and request.user.is_staff)
+
+
+class PlanLines(_Lines):
+    """The plans of a product."""
+
+    model = Plan
+    verbose_name_plural = _("Plans")
+    fields = ["name", "slug", "trial_days", "retention_days", "enabled", "position"]
+
+
+class FeatureLines(_Lines):
+    """What the plans of a product are compared by."""
+
+    model = Feature
+    verbose_name_plural = _("Features")
+    fields = ["name_fr", "name_en", "key", "icon", "position"]
 
 
 @admin.register(Product)
@@ -140,7 +167,7 @@ class ProductPage(Page):
     list_filter = ["enabled"]
     search_fields = ["name", "slug", "blueprint"]
     ordering = ["position", "name"]
-    inlines = [PlanLines]
+    inlines = [PlanLines, FeatureLines]
     prepopulated_fields = {"slug": ["name"]}
     fieldsets = [
         (None, {"fields": ["name", "slug", "tagline_fr", "tagline_en", "enabled", "position"]}),
@@ -165,6 +192,123 @@ class ProductPage(Page):
         return format_html('<a class="bo-link bo-numbers" href="{}">{}</a>', page, row.held)
 
 
+class IncludedForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A line of a plan: only features of its own product can be chosen."""
+
+    class Meta:
+        model = PlanFeature
+        fields = ["feature", "counted", "amount"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("amount") is not None and not cleaned.get("counted"):
+            self.add_error("amount", _("Only what is counted has an amount."))
+        return cleaned
+
+
+class IncludedLines(_Lines):
+    """What a plan includes, and how much of it."""
+
+    model = PlanFeature
+    form = IncludedForm
+    verbose_name_plural = _("Limits and features")
+    fields = ["feature", "counted", "amount"]
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        self.product = obj.product if obj is not None else None
+        return super().get_formset(request, obj, **kwargs)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "feature":
+            kwargs["queryset"] = Feature.objects.filter(product=getattr(self, "product", None))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A price in the currency's own notation; saving it never changes a row, see `catalog.actions`."""
+
+    amount = forms.CharField(label=_("Amount without tax"), widget=UnfoldAdminTextInputWidget, max_length=20)
+
+    class Meta:
+        model = Price
+        fields = ["interval", "currency"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.known = self.instance.pk is not None and not self.instance._state.adding
+        if self.known:
+            self.initial["amount"] = written(self.instance.amount)
+            for name in ("interval", "currency"):
+                self.fields[name].disabled = True
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
+
+    def validate_constraints(self) -> None:
+        """A second price for the same interval and currency takes the place of the first."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if "amount" in cleaned and "currency" in cleaned:
+            try:
+                self.money = money(cleaned["amount"], cleaned["currency"])
+            except NotMoney as error:
+                self.add_error("amount", _not_money(error, cleaned["currency"]))
+        return cleaned
+
+
+class PriceLines(_Lines):
+    """What a plan costs now. Deleting a line retires the price; what was sold stays."""
+
+    model = Price
+    form = PriceForm
+    verbose_name_plural = _("Prices on sale")
+    fields = ["interval", "currency", "amount", "created_at"]
+    readonly_fields = ["created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(retired_at=None).order_by("currency", "interval")
+
+
+class OldPriceLines(Lines):
+    """What a plan has cost before, for who bought it then."""
+
+    model = Price
+    verbose_name_plural = _("Earlier prices")
+    fields = ["interval", "price", "created_at", "retired_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).exclude(retired_at=None).order_by("-retired_at")
+
+    @admin.display(description=_("Amount without tax"))
+    def price(self, row: Price) -> str:
+        return written(row.amount, row.currency)
+
+
+def written(amount: Money, currency: str = "") -> str:
+    """An amount as the reader types it, `49,90`; with its currency where it is only shown."""
+    text = formats.number_format(amount.amount, decimals(amount.currency), force_grouping=bool(currency))
+    return f"{text} {currency}".strip()
+
+
+def money(typed: str, currency: str) -> Money:
+    """What was typed, with a comma or a point. Raises NotMoney, also for less than nothing."""
+    bare = "".join(typed.split()).replace(",", ".")
+    if not re.fullmatch(r"\d{1,15}(\.\d{1,4})?", bare, re.ASCII):
+        raise NotMoney(typed)
+    return Money.of(bare, currency)
+
+
+def _not_money(_error: NotMoney, currency: str) -> str:
+    try:
+        places = decimals(currency)
+    except NotMoney:
+        return gettext("There is no currency %(currency)s.") % {"currency": currency}
+    if not places:
+        return gettext("A whole number: %(currency)s has no decimals.") % {"currency": currency}
+    return gettext("An amount such as 49.90, with at most %(places)d decimals.") % {"places": places}
+
+
 @admin.register(Plan)
 class PlanPage(Page):
     list_display = ["name", "product", "slug", "trial_days", "retention_days", "subscribers", "enabled"]
@@ -175,6 +319,7 @@ class PlanPage(Page):
     form = PlanForm
     fieldsets = [
         (None, {"fields": ["product", "name", "slug", "enabled", "position"]}),
+        (_("On the pricing page"), {"fields": ["summary_fr", "summary_en", "popular", "on_request"]}),
         (_("Over time"), {"fields": ["trial_days", "retention_days", "trial_sleep_minutes", "sleep_minutes"]}),
         (
             _("What one instance may use"),
@@ -189,6 +334,31 @@ class PlanPage(Page):
     ]
     prepopulated_fields = {"slug": ["name"]}
 
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        """A plan has a product before it has lines."""
+        return [PriceLines, IncludedLines, OldPriceLines] if obj is not None else []
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        if formset.model is not Price:
+            super().save_formset(request, form, formset, change)
+            return
+        now = timezone.now()
+        formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
+        for line in formset.forms:
+            if line in formset.deleted_forms:
+                if line.known:
+                    actions.retire_price(line.instance.pk, now=now)
+                    formset.deleted_objects.append(line.instance)
+            elif line.has_changed():
+                price = actions.set_price(
+                    form.instance.pk, interval=line.cleaned_data["interval"], amount=line.money, now=now
+                )
+                (
+                    formset.changed_objects.append((price, ["amount"]))
+                    if line.known
+                    else formset.new_objects.append(price)
+                )
+
     def complete(self, rows: list[Any]) -> None:
         live = counted(Subscription.objects.filter(plan__in=rows, state__in=billing.LIVE), "plan_id")
         for row in rows:
@@ -197,3 +367,118 @@ class PlanPage(Page):
     @admin.display(description=_("Subscriptions"))
     def subscribers(self, row: Any) -> SafeString:
         return number(row.live)
+
+
+class CouponForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A coupon with its amounts in the currency's own notation."""
+
+    amount = forms.CharField(
+        label=_("Amount"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        max_length=20,
+        help_text=_("For a fixed amount."),
+    )
+    minimum = forms.CharField(
+        label=_("Smallest order"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        max_length=20,
+        help_text=_("Without tax. Empty: any."),
+    )
+
+    class Meta:
+        model = Coupon
+        fields = [
+            "code",
+            "kind",
+            "percent",
+            "currency",
+            "valid_from",
+            "valid_until",
+            "most_uses",
+            "most_uses_each",
+            "payments",
+            "plans",
+            "enabled",
+        ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        coupon = self.instance
+        if coupon.currency and coupon.amount_minor:
+            self.initial["amount"] = written(Money(coupon.amount_minor, coupon.currency))
+        if coupon.currency and coupon.minimum_minor:
+            self.initial["minimum"] = written(Money(coupon.minimum_minor, coupon.currency))
+
+    def clean_code(self) -> str:
+        return str(self.cleaned_data["code"]).strip().upper()
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        fixed = cleaned.get("kind") == Coupon.FIXED
+        if fixed and not cleaned.get("amount"):
+            self.add_error("amount", _("How much is taken off?"))
+        if not fixed and not cleaned.get("percent"):
+            self.add_error("percent", _("How many percent are taken off?"))
+        if (fixed or cleaned.get("minimum")) and not cleaned.get("currency"):
+            self.add_error("currency", _("An amount needs its currency."))
+        begins, ends = cleaned.get("valid_from"), cleaned.get("valid_until")
+        if begins and ends and ends <= begins:
+            self.add_error("valid_until", _("The end must come after the beginning."))
+        self.instance.percent = None if fixed else cleaned.get("percent")
+        cleaned["percent"] = self.instance.percent
+        self.instance.amount_minor = self._minor("amount", cleaned) if fixed else None
+        self.instance.minimum_minor = self._minor("minimum", cleaned) or 0
+        return cleaned
+
+    def _minor(self, name: str, cleaned: dict[str, Any]) -> int | None:
+        if not cleaned.get(name) or not cleaned.get("currency"):
+            return None
+        try:
+            return money(cleaned[name], cleaned["currency"]).minor
+        except NotMoney as error:
+            self.add_error(name, _not_money(error, cleaned["currency"]))
+            return None
+
+
+@admin.register(Coupon)
+class CouponPage(Page):
+    form = CouponForm
+    list_display = ["code", "takes_off", "valid_until", "used", "enabled"]
+    list_filter = ["enabled", "kind"]
+    search_fields = ["code"]
+    ordering = ["code"]
+    filter_horizontal = ["plans"]
+    fieldsets = [
+        (None, {"fields": ["code", "enabled"]}),
+        (_("What it takes off"), {"fields": ["kind", "percent", "amount", "currency", "payments"]}),
+        (_("For which orders"), {"fields": ["plans", "minimum", "valid_from", "valid_until"]}),
+        (_("How often"), {"fields": ["most_uses", "most_uses_each"]}),
+    ]
+
+    def complete(self, rows: list[Any]) -> None:
+        uses = counted(CouponUse.objects.filter(coupon__in=rows), "coupon_id")
+        for row in rows:
+            row.uses_so_far = uses.get(row.pk, 0)
+
+    @admin.display(description=_("Takes off"))
+    def takes_off(self, row: Any) -> str:
+        if row.kind == Coupon.PERCENT:
+            return f"{formats.number_format(row.percent.normalize())} %"
+        return written(Money(row.amount_minor, row.currency), row.currency)
+
+    @admin.display(description=_("Used"))
+    def used(self, row: Any) -> SafeString:
+        return format_html(
+            '<span class="bo-numbers">{} / {}</span>', row.uses_so_far, "∞" if row.most_uses is None else row.most_uses
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What orders refer to stays; it can be taken out of use."""
+        if obj is not None and Order.objects.filter(coupon=obj).exists():
+            return False
+        return bool(super().has_delete_permission(request, obj))

@@ -139,6 +139,7 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
             [
                 _item(_("Products"), "inventory_2", _page("catalog_product")),
                 _item(_("Plans"), "sell", _page("catalog_plan")),
+                _item(_("Coupons"), "local_offer", _page("catalog_coupon")),
             ],
         ),
         (
