@@ -31,7 +31,10 @@ def test_a_new_installation_has_something_to_sell_and_keeps_what_the_operator_ch
     Plan.objects.update(trial_days=7, name="Découverte")
     demo.ensure(now=NOW, pool_size=0)
     assert set(Plan.objects.values_list("name", "trial_days")) == {("Découverte", 7)}
-    assert Plan.objects.count() == 5
+    assert set(Plan.objects.filter(enabled=True).values_list("slug", flat=True)) == {
+        *("essai", "bronze", "silver", "gold", "enterprise"),
+    }
+    assert set(Plan.objects.filter(enabled=False).values_list("slug", flat=True)) == {"starter", "pro"}
 
 
 def test_what_the_operator_sells_instead_of_the_demo_stays_alone(cast: Cast) -> None:
