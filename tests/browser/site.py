@@ -59,10 +59,32 @@ def command(address: str, *words: str) -> str:
 
     One that ran before (`PARCELLE_TEST_SITE`) is known by its home, which `PARCELLE_TEST_SITE_HOME` names.
     """
-    installation = _STARTED.get(address) or Installation(Path(os.environ["PARCELLE_TEST_SITE_HOME"]))
-    done = installation.run(*words)
+    done = _installation(address).run(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@contextmanager
+def simulated(address: str, service: str) -> Iterator[None]:
+    """`parcelle simulate <service>` stands in at this address, as a vendor would start it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "parcelle.config.program", "simulate", service],
+        env=_installation(address).environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        said = iter(process.stdout.readline, "")
+        assert any(line.startswith("╰") for line in said), "it did not start"
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def _installation(address: str) -> Installation:
+    return _STARTED.get(address) or Installation(Path(os.environ["PARCELLE_TEST_SITE_HOME"]))
 
 
 def _wait_until_it_answers(address: str, process: subprocess.Popen[str], log: Path) -> None:

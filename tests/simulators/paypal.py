@@ -154,6 +154,11 @@ class PayPal:
             for order in list(self.orders.values()):
                 self._lapse(order)
 
+    def forget_everything(self) -> None:
+        books: tuple[Any, ...] = (self.orders, self.captures, self.refunds, self.disputes, self.messages, self.replies)
+        for one in (*books, self.seen, self.tokens):
+            one.clear()
+
     def revoke_tokens(self) -> None:
         self.tokens.clear()
 

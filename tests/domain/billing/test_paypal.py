@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -134,6 +135,32 @@ def test_an_approval_that_was_not_captured_in_time_is_void(there: paypal.PayPal,
     deliver(there, there.message("CHECKOUT.PAYMENT-APPROVAL.REVERSED"))
     payment.refresh_from_db()
     assert payment.state == "expired"
+
+
+@pytest.mark.parametrize("approved", [False, True])
+def test_who_pays_another_way_after_all_is_never_charged_here(
+    there: paypal.PayPal, payment: Payment, placed: Order, approved: bool
+) -> None:
+    if approved:
+        there.approve(there.only_order())
+    payments.cancel(payment.pk, now=LATER)
+    payment.refresh_from_db()
+    assert payment.state == "expired"
+    if not approved:
+        there.approve(there.only_order())
+    # The message comes, and the old window is still open somewhere.
+    deliver(there, there.message("CHECKOUT.ORDER.APPROVED"))
+    assert (look(payment).state, captures(there)) == ("expired", [])
+    assert begun(placed).state == "pending"
+
+
+@pytest.mark.parametrize("fate", ["complete", "pending:PENDING_REVIEW"])
+def test_what_paypal_has_taken_is_not_cancelled(there: paypal.PayPal, payment: Payment, fate: str) -> None:
+    there.approve(there.only_order(), fate)
+    there._capture(there.only_order())
+    payments.cancel(payment.pk, now=LATER)
+    payment.refresh_from_db()
+    assert payment.state == ("paid" if fate == "complete" else "pending")
 
 
 # --- declined -------------------------------------------------------------------------------------------------
@@ -778,3 +805,28 @@ def test_states_only_move_forward_whatever_paypal_does(there: paypal.PayPal, pay
     assert seen == ["pending", "pending", "pending", "paid", "partly_refunded", "charged_back"]
     for before, after in itertools.pairwise(seen):
         assert before == after or after in payment_states.TRANSITIONS[before]
+
+
+# --- what the customer reads ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scripted", "heading"),
+    [
+        (None, "Terminez votre paiement chez PayPal"),
+        ("INSTRUMENT_DECLINED", "Choisissez un autre moyen chez PayPal"),
+        ("pending:PENDING_REVIEW", "PayPal vérifie votre paiement"),
+    ],
+)
+def test_the_page_says_what_is_left_to_do(
+    there: paypal.PayPal, payment: Payment, client: Client, scripted: str | None, heading: str
+) -> None:
+    if scripted:
+        there.approve(there.only_order(), scripted)
+        look(payment)
+    session = client.session
+    session["own_orders"] = [str(payment.order_id)]
+    session.save()
+    page = client.get(f"/orders/{payment.order_id}/progress", headers={"Accept-Language": "fr"}).content.decode()
+    assert heading in page
+    assert ("/checkoutnow?token=" in page) == (scripted != "pending:PENDING_REVIEW")

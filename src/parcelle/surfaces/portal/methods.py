@@ -31,7 +31,12 @@ WORDS: dict[str, Words] = {
     "stripe": Words(
         title=_("Payment card"), note=_("Visa, Mastercard and others, on Stripe’s secure page."), icon="credit-card"
     ),
-    "paypal": Words(title=_("PayPal"), note=_("With your PayPal account, on PayPal’s page."), icon="brand-paypal"),
+    "paypal": Words(
+        title=_("PayPal"),
+        note=_("With your PayPal account, on PayPal’s page."),
+        icon="brand-paypal",
+        waiting="portal/parts/waiting_paypal.html",
+    ),
     "mtn_momo": Words(
         title=_("MTN Mobile Money"),
         note=_("You approve the payment on your telephone with your PIN."),

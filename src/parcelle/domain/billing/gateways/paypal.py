@@ -180,6 +180,12 @@ class PayPal:
         except Refused as refused:
             return self._not_found(charge, refused)
 
+    def cancel(self, charge: Charge) -> Outcome:
+        """Only we can take the money of an approved order, and for one that is closed we never do."""
+        outcome = self.fetch(replace(charge, closed=True))
+        held = isinstance(outcome, Pending) and bool(outcome.provider_id)
+        return Expired() if isinstance(outcome, Pending) and not held else outcome
+
     def _not_found(self, charge: Charge, refused: Refused) -> Outcome:
         """PayPal forgets orders nobody paid, and may forget a paid one long before its capture."""
         if charge.memo.get("capture"):
@@ -410,6 +416,8 @@ def _held(charge: Charge, received: Money, reason: str, known: dict[str, Any]) -
         return ChargedBack(amount=received, dispute=f"chargeback-{known['provider_id']}", **known)
     if reason == "BUYER_COMPLAINT" and charge.memo.get("paid"):
         return Paid(received=received, disputed=True, **known)
+    # There is nothing left for the customer to do on PayPal's page.
+    known["memo"] |= {"url": ""}
     if reason in issues.OPERATOR_MUST_ACT:
         return Pending(remark=f"PayPal holds the money until you act in your account: {reason}", **known)
     return Pending(remark=f"PayPal holds the money: {reason}" if reason else "", **known)

@@ -1,0 +1,74 @@
+"""A customer pays by PayPal on a telephone: away to PayPal's page, back, and the space is there."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.site import simulated
+from tests.browser.visitor import FRENCH, Person
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
+Visit = Callable[..., Page]
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+
+
+@pytest.fixture(scope="module")
+def _paypal(site: str) -> Iterator[None]:
+    with simulated(site, "paypal"):
+        yield
+
+
+def order(page: Page) -> None:
+    """Buys the popular plan up to PayPal's own page."""
+    page.get_by_role("link", name="Choisir Silver").click()
+    for label, value in (
+        ("Nom", "Ndiaye"),
+        ("Prénom", "Awa"),
+        ("E-mail", f"{uuid.uuid4().hex[:10]}@example.com"),
+        ("Téléphone", "06 12 34 56 78"),
+        ("Adresse", "1 rue de la Paix"),
+        ("Ville", "Paris"),
+    ):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("J’accepte").check()
+    page.locator("form[data-register] button.btn-primary").click()
+    page.wait_for_url("**/orders/*")
+    pay(page)
+
+
+def pay(page: Page) -> None:
+    page.locator("label[for=id_paypal]").click()
+    page.get_by_role("button", name="Payer").click()
+    page.wait_for_url("**/checkoutnow?token=*")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.usefixtures("_paypal")
+def test_from_the_prices_by_paypal_to_an_instance_that_is_live(visit: Visit) -> None:
+    page = visit("/pricing?currency=EUR", **PHONE)
+    order(page)
+
+    # A card that is declined first: back at PayPal for another one, with the same order.
+    page.get_by_role("button", name="card that will be declined").click()
+    expect(page.get_by_role("heading", name="Choisissez un autre moyen chez PayPal")).to_be_visible()
+    page.get_by_role("link", name="Continuer le paiement").click()
+    page.get_by_role("button", name="Approve", exact=True).click()
+
+    page.wait_for_url("**/deployments/*", timeout=120_000)
+    Person(FRENCH).wait_until_ready(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.usefixtures("_paypal")
+def test_who_comes_back_without_paying_can_choose_again(visit: Visit) -> None:
+    page = visit("/pricing?currency=EUR", **PHONE)
+    order(page)
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_url("**/orders/**")
+    page.get_by_role("button", name="Payer autrement").click()
+    expect(page.get_by_role("heading", name="Comment souhaitez-vous payer")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
