@@ -44,7 +44,8 @@ def order(page: Page, phone: str) -> None:
     page.get_by_label("J’accepte").check()
     page.locator("form[data-register] button.btn-primary").click()
     page.wait_for_url("**/orders/*")
-    page.get_by_text("MTN Mobile Money").click()
+    # The whole card is its label, which lies over the button.
+    page.get_by_role("radio", name="MTN Mobile Money").check(force=True)
     page.get_by_role("textbox", name="Numéro Mobile Money").fill(phone)
     page.get_by_role("button", name="Payer").click()
 
