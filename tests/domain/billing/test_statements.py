@@ -119,6 +119,8 @@ def test_a_reference_cut_over_two_fields_is_found(transfer: Transfer) -> None:
     at = len(transfer.reference) // 2
     take(bank.camt(bank.Ntry(amount="58.80", texts=["FACTURE " + transfer.reference[:at], transfer.reference[at:]])))
     assert kinds() == ["exact"]
+    # People read the lines as they stand, without what only says that there is nothing.
+    assert lines()[0].text == f"FACTURE {transfer.reference[:at]} {transfer.reference[at:]}"
 
 
 def test_one_wrong_digit_is_not_recognised(transfer: Transfer) -> None:

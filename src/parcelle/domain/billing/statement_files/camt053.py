@@ -151,14 +151,22 @@ def _payer(part: Element) -> str:
 
 
 def _remittance(part: Element, entry: Element) -> tuple[str, ...]:
+    """Where a reference may stand; the lines of free text as one, because banks cut wherever a line is full."""
     found = [one.text or "" for one in part.findall("RmtInf/Strd/CdtrRefInf/Ref")]
-    found.append("".join(one.text or "" for one in part.findall("RmtInf/Ustrd")))
-    found += [_text(part, "Refs/EndToEndId"), _text(part, "AddtlTxInf"), _text(entry, "AddtlNtryInf")]
+    found.append("".join(_free_text(part)))
+    found += [given(_text(part, "Refs/EndToEndId")), _text(part, "AddtlTxInf"), _text(entry, "AddtlNtryInf")]
     return tuple(text for text in found if text)
 
 
 def _words(part: Element, entry: Element) -> str:
-    return " ".join(" ".join(text.split()) for text in dict.fromkeys(_remittance(part, entry)))
+    """The same for people: every line for itself, and nothing twice."""
+    whole = "".join(_free_text(part))
+    texts = [*_free_text(part), *(text for text in _remittance(part, entry) if text != whole)]
+    return " ".join(" ".join(text.split()) for text in dict.fromkeys(texts))
+
+
+def _free_text(part: Element) -> list[str]:
+    return [one.text or "" for one in part.findall("RmtInf/Ustrd")]
 
 
 def _text(element: Element, path: str) -> str:
