@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
     """Does something while the simulator runs, in place of waiting for Ctrl-C."""
-    return lambda act: monkeypatch.setattr(simulate, "_wait", act)
+    return lambda act: monkeypatch.setattr(simulate, "_wait", lambda _stopped: act())
 
 
 def row() -> GatewaySettings:

@@ -43,10 +43,12 @@ def simulate(
     if service not in SERVICES:
         fail(f"There is no simulator of {service!r}. There is: {', '.join(sorted(SERVICES))}.")
     by_hand = _simulator(service)
+    # Before anything is changed: whoever is impatient must find the settings as they were, too.
+    stopped = _stop_asked()
     try:
         with by_hand(site=settings.PUBLIC_URL, port=port) as (values, steps), _in_its_place(service, values):
             _say(service, steps)
-            _wait()
+            _wait(stopped)
     except OSError as error:
         fail(f"The simulator cannot listen there: {error}.")
     console().print(f"The simulator has stopped. The settings of {service} are what they were before.")
@@ -87,9 +89,13 @@ def _say(service: str, steps: Sequence[str]) -> None:
     console().print(Panel("\n".join(lines), title=f"Simulated {service}: no money moves", expand=False))
 
 
-def _wait() -> None:
-    """Until somebody stops it."""
+def _stop_asked() -> threading.Event:
+    """Set as soon as somebody stops the command."""
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_arguments: stopped.set())
+    return stopped
+
+
+def _wait(stopped: threading.Event) -> None:
     stopped.wait()
