@@ -14,7 +14,7 @@ from parcelle.domain.billing.models import Subscription
 from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning import actions, states
 from parcelle.domain.provisioning.models import Instance, Target
-from parcelle.journeys import trial_end
+from parcelle.journeys import entitlement, trial_end
 from tests import jobs, people
 from tests.people import NOW, Cast
 
@@ -201,7 +201,7 @@ def test_an_instance_with_an_operation_of_its_own_is_archived_later(instance: In
     pass_by(days(30))
     Subscription.objects.update(state="ended")
     actions.change(instance, "resume", reason="", actor="Olga", now=NOW + 60 * DAY)
-    assert trial_end.converge(now=NOW + 60 * DAY) == 0
+    assert entitlement.converge(now=NOW + 60 * DAY) == 0
     pass_by(days(60.01, 60.02))
     assert state_of(instance)[0] == states.ARCHIVED
 

@@ -109,7 +109,7 @@ def fulfil(fact: Fact) -> None:
     now = timezone.now()
     with transaction.atomic():
         order = Order.objects.select_for_update().get(pk=UUID(fact.data["order_id"]))
-        if order.state != order_states.PAID:
+        if order.state != order_states.PAID or order.kind != Order.NEW:
             return
         user = customers.of_order(order, now=now)
         organization = order.organization or customers.organization_of_order(order, user, now=now)

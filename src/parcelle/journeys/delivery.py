@@ -101,7 +101,8 @@ def _not_asked_for(now: datetime) -> Iterator[Trouble]:
 
 
 def _orders() -> QuerySet[Order]:
-    return Order.objects.filter(paid_at__isnull=False).select_related("plan__product", "organization")
+    # A renewal brings no space of its own.
+    return Order.objects.filter(paid_at__isnull=False, kind=Order.NEW).select_related("plan__product", "organization")
 
 
 def run(*, now: datetime) -> int:

@@ -19,6 +19,9 @@ from parcelle.domain.notifications import actions as notifications
 def confirm(fact: Fact) -> None:
     """The mail that says that an order is paid; once per order."""
     order = Order.objects.select_related("plan__product", "price", "coupon").get(pk=UUID(fact.data["order_id"]))
+    if order.kind != Order.NEW:
+        # A renewal or a change has a mail of its own, which says until when it is paid.
+        return
     paid = order.payments.filter(state__in=(payment_states.PAID, payment_states.PAID_LATE)).first()
     write(
         order,

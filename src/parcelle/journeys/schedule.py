@@ -9,7 +9,7 @@ from procrastinate.contrib.django import app as queue
 
 from parcelle.core import idempotency
 from parcelle.domain.provisioning import checks, domains, routes, sweeper
-from parcelle.journeys import checkout, delivery, idle, invoices, standby_pool, trial_end
+from parcelle.journeys import checkout, delivery, dunning, entitlement, idle, invoices, renewal, standby_pool, trial_end
 
 
 def _trials() -> None:
@@ -48,6 +48,18 @@ def _invoices() -> None:
     invoices.run(now=timezone.now())
 
 
+def _renewals() -> None:
+    renewal.run(now=timezone.now())
+
+
+def _dunning() -> None:
+    dunning.run(now=timezone.now())
+
+
+def _entitlement() -> None:
+    entitlement.converge(now=timezone.now())
+
+
 # cron expression (a sixth field is seconds), name, function
 TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("* * * * * */5", "sweep", sweeper.sweep),
@@ -57,6 +69,9 @@ TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("* * * * *", "idle", _idle),
     ("* * * * *", "domains", _domains),
     ("*/10 * * * *", "trials", _trials),
+    ("*/5 * * * *", "renewals", _renewals),
+    ("*/5 * * * *", "dunning", _dunning),
+    ("* * * * *", "entitlement", _entitlement),
     ("10 2 * * *", "drift", checks.look_everywhere),
     ("* * * * * */10", "payments", _payments),
     ("* * * * *", "deliveries", _deliveries),

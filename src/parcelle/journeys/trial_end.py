@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import transaction
 from django.utils import timezone
 
 from parcelle.core.models import Fact
-from parcelle.core.states import IllegalTransition
 from parcelle.domain.billing import queries as billing
-from parcelle.domain.billing import states as subscription_states
 from parcelle.domain.billing import trials
-from parcelle.domain.billing.models import Subscription
-from parcelle.domain.provisioning import actions as provisioning
-from parcelle.domain.provisioning import states
-from parcelle.domain.provisioning.errors import InstanceBusy
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.tenancy import queries as organizations
+from parcelle.journeys import entitlement
 from parcelle.journeys.telling import tell
 
 logger = structlog.get_logger(__name__)
@@ -35,7 +29,7 @@ def run(*, now: datetime) -> dict[str, int]:
         "ended": _each(trials.to_end(now), trials.end, now=now),
         "reminded": _each(trials.to_remind(now), trials.remind, now=now),
         "archived": _each(trials.to_archive(now), trials.end_retention, now=now),
-        "converged": converge(now=now),
+        "converged": entitlement.converge(now=now),
     }
 
 
@@ -49,47 +43,17 @@ def _each(subscriptions: Iterator[UUID], act: Callable[..., bool], *, now: datet
     return done
 
 
-def converge(*, now: datetime) -> int:
-    """Suspends and archives the instances whose subscription no longer entitles to them.
-
-    Looks at states instead of reacting to the end alone, so that an instance that was busy at that moment,
-    or still being created, is not forgotten.
-    """
-    over = Subscription.objects.filter(state=subscription_states.SUSPENDED).values_list("pk", flat=True)
-    gone = Subscription.objects.filter(state=subscription_states.ENDED).values_list("pk", flat=True)
-    changed = _change(over, "suspend", (states.LIVE, states.SLEEPING), "trial_ended", now=now)
-    return changed + _change(
-        gone, "archive", (states.LIVE, states.SLEEPING, states.SUSPENDED, states.FAILED), "retention_ended", now=now
-    )
-
-
-def _change(
-    subscriptions: Iterable[UUID], kind: str, states_now: tuple[str, ...], reason: str, *, now: datetime
-) -> int:
-    changed = 0
-    for instance in Instance.objects.filter(subscription_id__in=subscriptions, state__in=states_now):
-        try:
-            with transaction.atomic():
-                provisioning.change(instance, kind, reason=reason, actor="system", now=now)
-            changed += 1
-        except (InstanceBusy, IllegalTransition):
-            continue
-        except Exception:
-            logger.exception("an instance could not be brought to its subscription", instance_id=str(instance.pk))
-    return changed
-
-
 def remind(fact: Fact) -> None:
     _tell(fact, "trial_reminder", f"trial-reminder:{fact.data['subscription_id']}:{fact.data['days_before']}")
 
 
 def suspend(fact: Fact) -> None:
-    converge(now=timezone.now())
+    entitlement.converge(now=timezone.now(), only=UUID(fact.data["subscription_id"]))
     _tell(fact, "trial_suspended", f"trial-suspended:{fact.data['subscription_id']}")
 
 
 def archive(fact: Fact) -> None:
-    converge(now=timezone.now())
+    entitlement.converge(now=timezone.now(), only=UUID(fact.data["subscription_id"]))
     _tell(fact, "instance_archived", f"archived:{fact.data['subscription_id']}")
 
 

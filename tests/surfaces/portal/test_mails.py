@@ -34,6 +34,12 @@ CONTEXT: dict[str, Any] = {
     "payment": "PAR2026000017",
     "order_paid_at": "2026-03-02T09:00:00+00:00",
     "host": "shop.example.com",
+    "amount": "58,80 €",
+    "due_at": "2026-04-01T09:00:00+00:00",
+    "grace_until": "2026-04-08T09:00:00+00:00",
+    "paid_until": "2026-05-01T09:00:00+00:00",
+    "ends_at": "2026-04-01T09:00:00+00:00",
+    "effective_at": "2026-04-01T09:00:00+00:00",
     "platform_url": "https://batiplus.apps.example.net",
     "dashboard_url": "http://localhost:8000/dashboard",
 }
@@ -41,6 +47,8 @@ KINDS = (
     *("welcome", "trial_reminder", "trial_suspended", "instance_archived", "creation_failed"),
     *("domain_live", "domain_broken", "domain_released"),
     *("order_paid", "delivery_delayed", "delivery_by_hand"),
+    *("renewal_due", "renewal_overdue", "subscription_renewed", "subscription_suspended"),
+    *("subscription_cancelled", "subscription_ending", "plan_changed", "plan_change_scheduled"),
 )
 
 

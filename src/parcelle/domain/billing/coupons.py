@@ -41,6 +41,13 @@ def _fits(coupon: Coupon, *, plan: Plan, subtotal: Money, now: datetime) -> None
         raise CouponRefused("too_small")
 
 
+def goes_on(coupon: Coupon, *, plan: Plan, subtotal: Money) -> bool:
+    """Whether a coupon that was used fits another period, or another plan, of the same customer."""
+    if coupon.plans.exists() and not coupon.plans.filter(pk=plan.pk).exists():
+        return False
+    return not coupon.currency or (coupon.currency == subtotal.currency and coupon.minimum_minor <= subtotal.minor)
+
+
 def _is_left(coupon: Coupon, *, email: str) -> None:
     if coupon.most_uses is not None and coupon.uses.count() >= coupon.most_uses:
         raise CouponRefused("used_up")

@@ -87,3 +87,19 @@ class LimitReached(Exception):
     def __init__(self, metric: str) -> None:
         super().__init__(metric)
         self.metric = metric
+
+
+class NotActive(Exception):
+    """The subscription is not in a state in which that can be asked for."""
+
+
+class NotRenewable(Exception):
+    """There is nothing to renew: a trial, something paused, or something that is over."""
+
+
+class ChangeRefused(Exception):
+    """`code`: not_active, same, other_currency or other_product."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code

@@ -69,8 +69,10 @@ class OrderPaid:
 
 @event
 class OrderFulfilled:
+    """`instance_id` is what a first order brought; a renewal brings none."""
+
     organization_id: UUID
-    instance_id: UUID
+    instance_id: UUID | None
     order_id: UUID
     number: str
 
@@ -199,3 +201,105 @@ class ChargebackWon:
     gateway: str
     amount_minor: int
     currency: str
+
+
+@event
+class RenewalAsked:
+    """The order of the next period was made; `due_at` is when the one before ends."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    order_id: UUID
+    due_at: datetime
+
+
+@event
+class RenewalReminderDue:
+    """`days` after the renewal was due, or before it when negative."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    order_id: UUID
+    days: int
+
+
+@event
+class RenewalTooLate:
+    """Money came for a renewal or change that was no longer possible, and is the customer's credit."""
+
+    organization_id: UUID
+    order_id: UUID
+    number: str
+
+
+@event
+class SubscriptionRenewed:
+    """A further period is paid. `resumed`: it was suspended before."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    order_id: UUID
+    plan_id: UUID
+    paid_until: datetime
+    resumed: bool
+
+
+@event
+class SubscriptionChanged:
+    """Another plan or interval, from now on."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    order_id: UUID
+    plan_id: UUID
+    paid_until: datetime
+    resumed: bool
+
+
+@event
+class ChangeScheduled:
+    """Another plan or interval, when the paid period ends."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    price_id: UUID
+    effective_at: datetime
+
+
+@event
+class SubscriptionPastDue:
+    organization_id: UUID
+    subscription_id: UUID
+    order_id: UUID
+
+
+@event
+class SubscriptionSuspended:
+    """`reason` is one of `states.REASONS`."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    reason: str
+
+
+@event
+class SubscriptionCancelled:
+    """The customer leaves; what is paid goes on until `ends_at`."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    ends_at: datetime
+
+
+@event
+class CancellationTakenBack:
+    organization_id: UUID
+    subscription_id: UUID
+
+
+@event
+class SubscriptionResumed:
+    """It goes on after a pause."""
+
+    organization_id: UUID
+    subscription_id: UUID

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from parcelle.core import events
 from parcelle.core.states import move
 from parcelle.domain.billing import coupons, order_states, payment_states, sellers, taxes
-from parcelle.domain.billing.errors import NotOnSale
+from parcelle.domain.billing.errors import NotOnSale, PaymentOpen
 from parcelle.domain.billing.events import OrderFulfilled, OrderLapsed, OrderLeftOpen, OrderPaid, OrderPlaced
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.quotes import Quote, quote
@@ -105,7 +105,7 @@ def place(
         coupon = coupons.check(coupon_code, plan=price.plan, subtotal=price.amount, email=buyer.email, now=now)
     sum_ = quote(price.amount, coupon=coupon, decision=decide_tax(buyer, price.plan.product))
     order = Order.objects.create(
-        number=_number(now),
+        number=new_number(now),
         request_id=request_id,
         plan=price.plan,
         price=price,
@@ -138,7 +138,7 @@ def _one_at_a_time(request_id: UUID) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 21))", [str(request_id)])
 
 
-def _number(now: datetime) -> str:
+def new_number(now: datetime) -> str:
     # A sequence may leave holes, which is fine for orders: only invoices must not.
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('billing_order_number')")
@@ -155,9 +155,9 @@ def mark_paid(order: Order, *, now: datetime) -> None:
 
 @transaction.atomic
 def fulfil(
-    order: Order, *, organization: Organization, subscription: Subscription, instance_id: UUID, now: datetime
+    order: Order, *, organization: Organization, subscription: Subscription, instance_id: UUID | None, now: datetime
 ) -> None:
-    """Notes what the customer got for it; raises IllegalTransition when that was done before."""
+    """Notes what the customer got for it, and for which period; raises IllegalTransition when that was done before."""
     move(
         order,
         order_states.FULFILLED,
@@ -166,6 +166,8 @@ def fulfil(
         subscription=subscription,
         instance_id=instance_id,
         fulfilled_at=now,
+        period_start=order.period_start or subscription.period_start,
+        period_end=order.period_end or subscription.period_end,
     )
     events.record(
         OrderFulfilled(
@@ -181,6 +183,8 @@ _MONEY_MAY_BE_ON_ITS_WAY = (payment_states.SUBMITTED, payment_states.UNKNOWN, pa
 def to_remind(now: datetime) -> Iterator[UUID]:
     """Orders that somebody left open a while ago and was not reminded of."""
     due = Order.objects.filter(state=order_states.OPEN, reminded_at=None, created_at__lte=now - REMIND_AFTER)
+    # A renewal has a calendar of its own.
+    due = due.exclude(kind=Order.RENEWAL)
     due = due.filter(expires_at__gt=now + REMIND_BEFORE_END)
     yield from due.exclude(payments__state__in=_MONEY_MAY_BE_ON_ITS_WAY).values_list("pk", flat=True)
 
@@ -220,7 +224,14 @@ def lapse(order_id: UUID, *, now: datetime) -> bool:
         return False
     if order.payments.filter(state__in=payment_states.BLOCKING).exists():
         return False
+    give_up(order, now=now)
+    return True
+
+
+def give_up(order: Order, *, now: datetime) -> None:
+    """Ends an open order that is no longer meant, under its lock. Raises PaymentOpen while money may be on its way."""
+    if order.payments.filter(state__in=payment_states.BLOCKING).exists():
+        raise PaymentOpen
     move(order, order_states.EXPIRED, table=order_states.TRANSITIONS)
     coupons.release(order)
     events.record(OrderLapsed(order_id=order.pk, organization_id=order.organization_id, number=order.number), now=now)
-    return True

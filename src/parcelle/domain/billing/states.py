@@ -9,6 +9,16 @@ TRIALING, ACTIVE, PAST_DUE, SUSPENDED, ENDED = "trialing", "active", "past_due",
 # A customer with one of these has something running, or will have once they pay.
 LIVE = (TRIALING, ACTIVE, PAST_DUE)
 
+# Why a subscription is suspended.
+TRIAL, UNPAID, CANCELLED, PAUSED = "trial", "unpaid", "cancelled", "paused"
+
+REASONS = [
+    (TRIAL, _("The trial ended")),
+    (UNPAID, _("Not paid")),
+    (CANCELLED, _("Cancelled")),
+    (PAUSED, _("Paused")),
+]
+
 CHOICES = [
     (TRIALING, _("Trial")),
     (ACTIVE, _("Active")),

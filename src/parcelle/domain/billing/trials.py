@@ -89,7 +89,7 @@ def end(subscription_id: UUID, *, now: datetime) -> bool:
     subscription = Subscription.objects.select_related("plan").select_for_update(of=("self",)).get(pk=subscription_id)
     if subscription.state != states.TRIALING or subscription.trial_ends_at is None or subscription.trial_ends_at > now:
         return False
-    move(subscription, states.SUSPENDED, table=states.TRANSITIONS, suspended_at=now)
+    move(subscription, states.SUSPENDED, table=states.TRANSITIONS, suspended_at=now, suspended_for=states.TRIAL)
     events.record(
         TrialEnded(
             organization_id=subscription.organization_id,
@@ -106,7 +106,8 @@ def to_archive(now: datetime) -> Iterator[UUID]:
     kept_until = ExpressionWrapper(
         F("suspended_at") + F("plan__retention_days") * Value(timedelta(days=1)), output_field=DateTimeField()
     )
-    due = Subscription.objects.filter(state=states.SUSPENDED).annotate(kept_until=kept_until)
+    suspended = Subscription.objects.filter(state=states.SUSPENDED).exclude(suspended_for=states.PAUSED)
+    due = suspended.annotate(kept_until=kept_until)
     yield from due.filter(kept_until__lte=now).values_list("pk", flat=True).iterator()
 
 

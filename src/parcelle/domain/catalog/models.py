@@ -79,6 +79,15 @@ class Plan(models.Model):
         default=0,
         help_text=_("The same for customers who pay. 0: never."),
     )
+    dunning = models.JSONField(
+        _("reminders of renewals"),
+        default=dict,
+        blank=True,
+        help_text=_(
+            "Days around the day a renewal is due: month, year (before it), after; grace and grace_by_hand in days. "
+            "Empty: as usual."
+        ),
+    )
     summary_fr = models.CharField(_("for whom (French)"), max_length=200, blank=True)
     summary_en = models.CharField(_("for whom (English)"), max_length=200, blank=True)
     popular = models.BooleanField(_("popular"), default=False, help_text=_("Recommended on the pricing page."))

@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[int, int | None, int | None]] = {
     "unknown": (404, None, None),
 }
 # What is suspended for want of payment says so in its status as well.
-_UNPAID = frozenset({"trial_ended"})
+_UNPAID = frozenset({"trial_ended", "unpaid"})
 
 
 def page(kind: str, *, instance: Instance | None = None, host: str = "", note: str = "") -> Page:

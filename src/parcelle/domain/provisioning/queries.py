@@ -18,7 +18,7 @@ from parcelle.domain.provisioning.providers import PROVIDERS, portainer_api
 from parcelle.domain.provisioning.providers.portainer_api import Environment
 
 # Why an instance is suspended or archived; surfaces put these into words.
-REASONS = ("trial_ended", "operator", "customer", "retention_ended")
+REASONS = ("trial_ended", "unpaid", "cancelled", "paused", "operator", "customer", "retention_ended")
 
 
 @dataclass(frozen=True)

@@ -167,9 +167,9 @@ class InstanceDetails(InstanceSummary):
         "may change it. Otherwise null.",
     )
     database_name: str | None = None
-    reason: Literal["trial_ended", "operator", "customer", "retention_ended"] | None = Field(
-        None, description="Why it is suspended or archived."
-    )
+    reason: (
+        Literal["trial_ended", "unpaid", "cancelled", "paused", "operator", "customer", "retention_ended"] | None
+    ) = Field(None, description="Why it is suspended or archived.")
     seconds: float | None = Field(
         None, description="From the request to the end of the newest operation; null before that."
     )

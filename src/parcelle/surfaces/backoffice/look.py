@@ -143,6 +143,13 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
             ],
         ),
         (
+            _("Accounting"),
+            [
+                _item(_("Journal"), "menu_book", _page("billing_ledgertransaction")),
+                _item(_("Trial balance"), "balance", reverse_lazy("admin:billing_ledgertransaction_trial_balance")),
+            ],
+        ),
+        (
             _("Technical"),
             [
                 _item(_("Facts"), "history_edu", _page("core_fact")),

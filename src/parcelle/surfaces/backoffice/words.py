@@ -72,6 +72,9 @@ STEPS: Words = {
 
 REASONS: Words = {
     "trial_ended": _("The trial ended"),
+    "unpaid": _("The renewal was not paid"),
+    "cancelled": _("The subscription was cancelled"),
+    "paused": _("The customer paused it"),
     "operator": _("An operator decided so"),
     "customer": _("The customer asked for it"),
     "retention_ended": _("The retention period ended"),
@@ -196,6 +199,17 @@ FACTS: Words = {
     "PaymentReceived": _("Payment received"),
     "PaymentRefunded": _("Payment refunded"),
     "SubscriptionStarted": _("Subscription started"),
+    "RenewalAsked": _("Renewal asked for"),
+    "RenewalReminderDue": _("Renewal reminder due"),
+    "RenewalTooLate": _("Renewal paid too late: kept as credit"),
+    "SubscriptionRenewed": _("Subscription renewed"),
+    "SubscriptionChanged": _("Plan changed"),
+    "ChangeScheduled": _("Plan change scheduled"),
+    "SubscriptionPastDue": _("Renewal overdue"),
+    "SubscriptionSuspended": _("Subscription suspended"),
+    "SubscriptionCancelled": _("Subscription cancelled"),
+    "CancellationTakenBack": _("Cancellation taken back"),
+    "SubscriptionResumed": _("Subscription resumed"),
     "StatementImported": _("Bank statement imported"),
     "StatementLineIgnored": _("Line of a bank statement put aside"),
     "TransferApproved": _("Transfer approved by a second person"),
@@ -256,6 +270,14 @@ MONEY_REFUSED: Words = {
 }
 
 MESSAGES: Words = {
+    "renewal_due": _("Invitation to pay the next period"),
+    "renewal_overdue": _("Reminder of an overdue renewal"),
+    "subscription_renewed": _("Subscription renewed"),
+    "subscription_suspended": _("Subscription suspended"),
+    "subscription_cancelled": _("Subscription ended"),
+    "subscription_ending": _("Cancellation confirmed"),
+    "plan_changed": _("Plan changed"),
+    "plan_change_scheduled": _("Plan change scheduled"),
     "invoice": _("Invoice"),
     "credit_note": _("Credit note"),
     "welcome": _("Welcome"),

@@ -50,7 +50,7 @@ def draft_for_order(order_id: UUID, *, now: datetime) -> Invoice | None:
         payment = paying(order)
         paid_at = order.paid_at or now
         content = replace(
-            _of_order(order, order.fulfilled_at),
+            _of_order(order, order.period_start or order.fulfilled_at),
             paid_on=timezone.localdate(paid_at),
             means=MEANS.get(payment.gateway, ONLINE) if payment else "",
         )
@@ -82,7 +82,7 @@ def _of_order(order: Order, started_at: datetime) -> Content:
             description=mentions.subscription(interval),
             price=Money(order.subtotal_minor, order.currency),
             tax=Decision.read(order.tax),
-            **_days(started_at, periods.next_start(started_at, interval=interval, anchor_day=started_at.day)),
+            **_days(started_at, order.period_end or _one_later(started_at, interval)),
         )
         discount = Money(order.discount_minor, order.currency)
         lines = with_discount([line], discount, mentions.coupon(order.coupon.code) if order.coupon else "")
@@ -96,6 +96,10 @@ def _of_order(order: Order, started_at: datetime) -> Content:
         ends_on=line.ends_on,
         reference=order.number,
     )
+
+
+def _one_later(started_at: datetime, interval: str) -> datetime:
+    return periods.next_start(started_at, interval=interval, anchor_day=periods.anchor_of(started_at))
 
 
 def _days(starts_at: datetime, ends_at: datetime) -> dict[str, Any]:

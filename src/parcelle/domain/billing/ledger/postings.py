@@ -335,6 +335,10 @@ def _one_at_a_time(party: Party) -> None:
         Order.objects.select_for_update(no_key=True).get(pk=party.order_id)
 
 
+def is_booked(key: str) -> bool:
+    return LedgerTransaction.objects.filter(key=key).exists()
+
+
 # --- the operator's own -------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from parcelle.domain.billing.models.invoices import (
 from parcelle.domain.billing.models.ledger import LedgerEntry, LedgerTransaction
 from parcelle.domain.billing.models.orders import CouponUse, Order
 from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
+from parcelle.domain.billing.models.renewals import DunningStep, RevenueMovement
 from parcelle.domain.billing.models.sellers import Seller
 from parcelle.domain.billing.models.subscriptions import Subscription, TrialReminder, UsageCounter
 from parcelle.domain.billing.models.transfers import (
@@ -30,6 +31,7 @@ __all__ = [
     "ChainHead",
     "Confirmation",
     "CouponUse",
+    "DunningStep",
     "ExchangeRate",
     "FakeCharge",
     "GatewayEvent",
@@ -46,6 +48,7 @@ __all__ = [
     "Payout",
     "Receipt",
     "Refund",
+    "RevenueMovement",
     "Seller",
     "Statement",
     "StatementFormat",

@@ -15,14 +15,24 @@ from parcelle.domain.tenancy.models import Organization
 
 
 class Order(models.Model):
-    """The sale of one plan for its first interval, with everything as it was when the customer agreed.
+    """The sale of one plan for one period, or of the difference to another plan, with everything as it was agreed.
 
     `buyer` is who buys, as typed: first_name, last_name, company, email, phone, country (ISO 3166 alpha-2),
     address, postcode, city, vat_number, siren. The organization exists from the payment on, unless it did before.
     """
 
+    # A change is paid for the rest of what was paid before; a switch begins a period of another length.
+    NEW, RENEWAL, CHANGE, SWITCH = "new", "renewal", "change", "switch"
+    KINDS = [
+        (NEW, _("Subscription")),
+        (RENEWAL, _("Renewal")),
+        (CHANGE, _("Change of plan")),
+        (SWITCH, _("Change of interval")),
+    ]
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     number = models.CharField(_("number"), max_length=30, unique=True)
+    kind = models.CharField(_("kind"), max_length=8, choices=KINDS, default=NEW)
     state = models.CharField(_("state"), max_length=10, choices=order_states.CHOICES, default=order_states.OPEN)
     # Sent along by whoever asked, so that asking twice is asking once.
     request_id = models.UUIDField(unique=True, editable=False)
@@ -54,6 +64,13 @@ class Order(models.Model):
         verbose_name=_("subscription"),
     )
     instance_id = models.UUIDField(null=True, blank=True)
+    # What it pays for; of a first order known once it is fulfilled.
+    period_start = models.DateTimeField(_("paid from"), null=True, blank=True)
+    period_end = models.DateTimeField(_("paid until"), null=True, blank=True)
+    # Of a renewal: when it should be paid, until when the service goes on without, and when something is due about it.
+    due_at = models.DateTimeField(_("due"), null=True, blank=True)
+    grace_until = models.DateTimeField(_("grace until"), null=True, blank=True)
+    next_step_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
     expires_at = models.DateTimeField(_("lapses"))
     # When its customer was reminded that it is not paid yet, or need not be any more.
@@ -70,8 +87,16 @@ class Order(models.Model):
             models.Index(fields=["expires_at"], condition=Q(state="open"), name="order_open"),
             models.Index(fields=["created_at"], condition=Q(state="open", reminded_at=None), name="order_to_remind"),
             models.Index(fields=["email"], name="order_email"),
+            models.Index(
+                fields=["next_step_at"], condition=Q(state="open", kind="renewal"), name="order_renewal_steps"
+            ),
         ]
         constraints = [
+            models.UniqueConstraint(
+                fields=["subscription", "period_start"],
+                condition=Q(kind="renewal") & ~Q(state="expired"),
+                name="each_period_once",
+            ),
             models.CheckConstraint(
                 condition=Q(
                     total_minor=models.F("subtotal_minor") - models.F("discount_minor") + models.F("tax_minor")

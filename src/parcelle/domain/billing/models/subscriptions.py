@@ -29,8 +29,23 @@ class Subscription(models.Model):
     period_end = models.DateTimeField(_("paid until"), null=True, blank=True)
     # The day of the month on which periods begin, also in months that are too short for it.
     anchor_day = models.PositiveSmallIntegerField(null=True, blank=True)
+    # When its next period is asked for; empty once it was, and for what is not to go on.
+    renews_at = models.DateTimeField(_("renewal asked for"), null=True, blank=True)
+    # What it goes over to when the paid period ends.
+    next_price = models.ForeignKey(
+        Price, on_delete=models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("price from then on")
+    )
+    cancel_at = models.DateTimeField(_("cancelled as of"), null=True, blank=True)
+    cancel_reason = models.CharField(_("reason"), max_length=500, blank=True)
     trial_ends_at = models.DateTimeField(_("trial ends"), null=True, blank=True)
     suspended_at = models.DateTimeField(_("suspended"), null=True, blank=True)
+    suspended_for = models.CharField(_("suspended because"), max_length=10, choices=states.REASONS, blank=True)
+    # What is paid and not used yet, while it is paused.
+    paused_left = models.DurationField(_("left when paused"), null=True, blank=True)
+    # What it brings in each month, in the currency of its price; the sum of its movements.
+    monthly_minor = models.BigIntegerField(default=0)
+    # Why it could not be renewed, until it could.
+    problem = models.CharField(_("problem"), max_length=500, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
     class Meta:
@@ -39,6 +54,8 @@ class Subscription(models.Model):
         indexes = [
             models.Index(fields=["-created_at"], name="subscription_newest"),
             models.Index(fields=["trial_ends_at"], condition=Q(state="trialing"), name="subscription_trials"),
+            models.Index(fields=["renews_at"], condition=Q(state="active"), name="subscription_renewals"),
+            models.Index(fields=["cancel_at"], condition=Q(cancel_at__isnull=False), name="subscription_cancelled"),
             models.Index(fields=["suspended_at"], condition=Q(state="suspended"), name="subscription_suspended"),
         ]
 

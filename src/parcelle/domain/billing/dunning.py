@@ -1,0 +1,104 @@
+"""What happens around the day a renewal is due: reminders, the grace, and the suspension of who does not pay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from parcelle.core import events
+from parcelle.core.states import move
+from parcelle.domain.billing import calendars, order_states, payment_states, states, subscriptions
+from parcelle.domain.billing.events import RenewalReminderDue, SubscriptionPastDue
+from parcelle.domain.billing.models import DunningStep, Order, Subscription
+from parcelle.domain.billing.renewals import lock
+
+# Money may be on its way although the grace is over: looked at again after so long.
+_LOOK_AGAIN = timedelta(minutes=10)
+
+
+def to_step(now: datetime) -> Iterator[UUID]:
+    """Renewals about which something is due."""
+    due = Order.objects.filter(kind=Order.RENEWAL, state=order_states.OPEN, next_step_at__lte=now)
+    yield from due.order_by("next_step_at").values_list("pk", flat=True).iterator(chunk_size=2000)
+
+
+@transaction.atomic
+def step(order_id: UUID, *, now: datetime) -> bool:
+    """Everything about one unpaid renewal that is due at `now`; safe to call twice."""
+    order = Order.objects.select_for_update(of=("self",)).select_related("price__plan").get(pk=order_id)
+    if order.state != order_states.OPEN or order.kind != Order.RENEWAL or order.subscription_id is None:
+        return False
+    subscription = lock(order.subscription_id)
+    assert order.due_at is not None and order.grace_until is not None
+    if order.due_at <= now and subscription.state == states.ACTIVE:
+        _fall_behind(order, subscription, now=now)
+    blocked = False
+    if order.grace_until <= now and subscription.state == states.PAST_DUE:
+        blocked = _money_is_on_its_way(order)
+        if not blocked:
+            subscriptions.suspend(subscription, states.UNPAID, now=now)
+    if subscription.state in {states.ACTIVE, states.PAST_DUE}:
+        _remind(order, subscription, now=now)
+    following = now + _LOOK_AGAIN if blocked else _next(order, subscription, now)
+    Order.objects.filter(pk=order.pk).update(next_step_at=following)
+    return True
+
+
+def _fall_behind(order: Order, subscription: Subscription, *, now: datetime) -> None:
+    move(subscription, states.PAST_DUE, table=states.TRANSITIONS)
+    events.record(
+        SubscriptionPastDue(
+            organization_id=subscription.organization_id, subscription_id=subscription.pk, order_id=order.pk
+        ),
+        now=now,
+    )
+
+
+def _money_is_on_its_way(order: Order) -> bool:
+    """An attempt begun inside the grace that nobody knows the outcome of yet."""
+    open_ones = order.payments.filter(state__in=payment_states.BLOCKING)
+    return open_ones.filter(created_at__lt=order.grace_until).exists()
+
+
+def _remind(order: Order, subscription: Subscription, *, now: datetime) -> None:
+    """Records the reminder that is due, once; of several that are due the last is sent, the others passed over."""
+    due = [day for day in _steps(order) if _at(order, day) <= now]
+    noted = set(order.dunning_steps.values_list("days", flat=True))
+    missing = [day for day in due if day not in noted]
+    if not missing:
+        return
+    send = missing[-1] == due[-1]
+    DunningStep.objects.bulk_create(
+        DunningStep(order=order, days=day, at=now, sent=send and day == due[-1]) for day in missing
+    )
+    if send:
+        events.record(
+            RenewalReminderDue(
+                organization_id=subscription.organization_id,
+                subscription_id=subscription.pk,
+                order_id=order.pk,
+                days=due[-1],
+            ),
+            now=now,
+        )
+
+
+def _steps(order: Order) -> tuple[int, ...]:
+    return calendars.of(order.price.plan).steps(order.price.interval)
+
+
+def _at(order: Order, day: int) -> datetime:
+    assert order.due_at is not None
+    return order.due_at + timedelta(days=day)
+
+
+def _next(order: Order, subscription: Subscription, now: datetime) -> datetime | None:
+    """When there is something to do again; never for who is suspended."""
+    if subscription.state not in {states.ACTIVE, states.PAST_DUE}:
+        return None
+    assert order.due_at is not None and order.grace_until is not None
+    moments = [*(_at(order, day) for day in _steps(order)), order.due_at, order.grace_until]
+    return min((moment for moment in moments if moment > now), default=None)

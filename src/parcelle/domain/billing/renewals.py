@@ -1,0 +1,439 @@
+"""Renewals: the order of the next period, made some days before it begins, and what its payment brings.
+
+A period is asked for once, and begins where the one before ends. Whoever pays after their service was suspended
+gets a whole period from that moment instead.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from parcelle.core import events
+from parcelle.core.states import move
+from parcelle.domain.billing import (
+    calendars,
+    coupons,
+    entitlement,
+    gateways,
+    ledger,
+    order_states,
+    orders,
+    payment_states,
+    periods,
+    revenue,
+    states,
+    usage,
+)
+from parcelle.domain.billing.errors import GatewayUnusable, NotRenewable, PaymentOpen
+from parcelle.domain.billing.events import (
+    RenewalAsked,
+    RenewalTooLate,
+    SubscriptionChanged,
+    SubscriptionRenewed,
+)
+from parcelle.domain.billing.ledger import Party
+from parcelle.domain.billing.ledger.postings import credit_of
+from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.billing.orders import Buyer
+from parcelle.domain.billing.quotes import quote
+from parcelle.domain.catalog.models import Coupon, Price
+from parcelle.domain.tenancy import queries as organizations
+from parcelle.domain.tenancy.models import Organization
+
+# States from which a payment leads back to a paid period.
+_CHANGES = (Order.CHANGE, Order.SWITCH)
+_RENEWABLE = {state: frozenset({states.ACTIVE}) for state in (states.ACTIVE, states.PAST_DUE, states.SUSPENDED)}
+
+
+def to_renew(now: datetime) -> Iterator[UUID]:
+    """Subscriptions whose next period should be asked for, the oldest first."""
+    due = Subscription.objects.filter(state=states.ACTIVE, cancel_at=None, renews_at__lte=now)
+    yield from due.order_by("renews_at").values_list("pk", flat=True).iterator(chunk_size=2000)
+
+
+@transaction.atomic
+def renew(subscription_id: UUID, *, now: datetime) -> bool:
+    """Asks for every period that should have been asked for by `now`; false when there was none.
+
+    What costs nothing, or less than the customer's credit, is paid at once. Each order is dated when it was due, so
+    that a late run makes what a run each day would have made.
+    """
+    subscription = lock(subscription_id)
+    made = False
+    while _is_due(subscription, now):
+        assert subscription.renews_at is not None
+        _ask(subscription, at=subscription.renews_at)
+        made = True
+    return made
+
+
+def lock(subscription_id: UUID) -> Subscription:
+    """Whoever locks an order as well locks the order first."""
+    rows = Subscription.objects.select_related("plan__product", "price", "next_price", "organization")
+    return rows.select_for_update(of=("self",)).get(pk=subscription_id)
+
+
+def _is_due(subscription: Subscription, now: datetime) -> bool:
+    asked = subscription.renews_at is not None and subscription.renews_at <= now
+    return asked and subscription.state == states.ACTIVE and subscription.cancel_at is None
+
+
+def _ask(subscription: Subscription, *, at: datetime) -> None:
+    assert subscription.period_end is not None and subscription.price is not None
+    price = subscription.next_price or subscription.price
+    due_at = subscription.period_end
+    order = _place(subscription, price, at=at, starts_at=due_at, anchor_day=subscription.anchor_day)
+    _set(subscription, renews_at=None, problem="")
+    events.record(
+        RenewalAsked(
+            organization_id=subscription.organization_id,
+            subscription_id=subscription.pk,
+            order_id=order.pk,
+            due_at=due_at,
+        ),
+        now=at,
+    )
+    if _pay_by_itself(order, now=at):
+        fulfil(order.pk, now=at)
+        subscription.refresh_from_db()
+
+
+def _pay_by_itself(order: Order, *, now: datetime) -> bool:
+    """Nothing to pay, or enough credit for all of it."""
+    if order.total_minor:
+        assert order.organization_id is not None
+        if credit_of(Party(organization_id=order.organization_id), order.currency) < order.total:
+            return False
+        ledger.apply_credit(
+            organization_id=order.organization_id,
+            amount=order.total,
+            key=f"credit:{order.pk}",
+            reference=order.number,
+            now=now,
+        )
+    orders.mark_paid(order, now=now)
+    return True
+
+
+def _place(
+    subscription: Subscription, price: Price, *, at: datetime, starts_at: datetime, anchor_day: int | None
+) -> Order:
+    anchor = anchor_day or periods.anchor_of(starts_at)
+    calendar = calendars.of(price.plan)
+    before = last_order(subscription)
+    # What a customer must approve each time takes them longer.
+    by_hand = pays_by_hand(before)
+    grace_until = calendar.grace_until(starts_at, by_hand=by_hand)
+    return place(
+        subscription,
+        price,
+        before=before,
+        kind=Order.RENEWAL,
+        now=at,
+        starts_at=starts_at,
+        ends_at=periods.next_start(starts_at, interval=price.interval, anchor_day=anchor),
+        due_at=starts_at,
+        grace_until=grace_until,
+        next_step_at=at,
+        # Payable as long as the customer's data is kept.
+        expires_at=grace_until + timedelta(days=price.plan.retention_days),
+    )
+
+
+def place(
+    subscription: Subscription,
+    price: Price,
+    *,
+    before: Order | None,
+    kind: str,
+    now: datetime,
+    starts_at: datetime,
+    ends_at: datetime,
+    **columns: Any,
+) -> Order:
+    """An order for a customer who has one already, with what is known of them."""
+    buyer = _buyer(subscription.organization, before)
+    subtotal = columns.pop("subtotal", price.amount)
+    coupon = columns.pop("coupon", _coupon(subscription, before, price))
+    sum_ = quote(subtotal, coupon=coupon, decision=orders.decide_tax(buyer, price.plan.product))
+    return Order.objects.create(
+        number=orders.new_number(now),
+        request_id=columns.pop("request_id", None) or uuid.uuid4(),
+        kind=kind,
+        plan=price.plan,
+        price=price,
+        coupon=coupon,
+        buyer=asdict(buyer),
+        email=buyer.email,
+        language=subscription.organization.language,
+        currency=price.currency,
+        subtotal_minor=sum_.subtotal.minor,
+        discount_minor=sum_.discount.minor,
+        tax_minor=sum_.tax.minor,
+        total_minor=sum_.total.minor,
+        tax=sum_.decision.stored(),
+        user_id=before.user_id if before else None,
+        organization=subscription.organization,
+        subscription=subscription,
+        created_at=now,
+        period_start=starts_at,
+        period_end=ends_at,
+        **columns,
+    )
+
+
+def last_order(subscription: Subscription) -> Order | None:
+    """The customer's newest order that was paid, for who they are and how they pay."""
+    paid = subscription.orders.filter(state__in=(order_states.PAID, order_states.FULFILLED))
+    return paid.select_related("coupon").order_by("-created_at").first()
+
+
+def _buyer(organization: Organization, before: Order | None) -> Buyer:
+    if before is not None:
+        return Buyer(**before.buyer)
+    owner = organizations.owner_of(organization.pk)
+    return Buyer(first_name=owner.first_name, last_name=owner.last_name, company=organization.name, email=owner.email)
+
+
+def pays_by_hand(before: Order | None) -> bool:
+    """Whether the customer approves each payment themselves, as far as is known."""
+    paid = before.payments.filter(state=payment_states.PAID).first() if before else None
+    if paid is None:
+        return False
+    try:
+        return gateways.open_gateway(paid.gateway).abilities.prepaid
+    except GatewayUnusable:
+        return True
+
+
+def _coupon(subscription: Subscription, before: Order | None, price: Price) -> Coupon | None:
+    """The coupon of the first payment, as long as it counts for more of them."""
+    coupon = before.coupon if before else None
+    if coupon is None or not coupons.goes_on(coupon, plan=price.plan, subtotal=price.amount):
+        return None
+    if coupon.payments is not None:
+        paid = (order_states.PAID, order_states.FULFILLED)
+        used = subscription.orders.filter(coupon=coupon, state__in=paid).exclude(kind__in=_CHANGES).count()
+        if used >= coupon.payments:
+            return None
+    return coupon
+
+
+# --- what the payment brings --------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def fulfil(order_id: UUID, *, now: datetime) -> bool:
+    """Gives the customer what a paid renewal or change is for; false when that was done, or is no longer possible."""
+    order = Order.objects.select_for_update(of=("self",)).select_related("price__plan", "plan").get(pk=order_id)
+    if order.state != order_states.PAID or order.subscription_id is None:
+        return False
+    subscription = lock(order.subscription_id)
+    if not _may_have(order, subscription):
+        _keep_as_credit(order, now=now)
+        return False
+    was = subscription.state
+    if order.kind in _CHANGES:
+        _change(order, subscription, now=now)
+    else:
+        _extend(order, subscription, now=now)
+    revenue.note(subscription, now=now)
+    orders.fulfil(order, organization=subscription.organization, subscription=subscription, instance_id=None, now=now)
+    _record(order, subscription, resumed=was == states.SUSPENDED, now=now)
+    return True
+
+
+def _may_have(order: Order, subscription: Subscription) -> bool:
+    if order.kind in _CHANGES:
+        return subscription.state in {states.ACTIVE, states.PAST_DUE}
+    return subscription.state in _RENEWABLE
+
+
+def _extend(order: Order, subscription: Subscription, *, now: datetime) -> None:
+    assert order.period_start is not None and order.period_end is not None
+    begins, ends, anchor = order.period_start, order.period_end, subscription.anchor_day
+    if subscription.state == states.SUSPENDED:
+        begins = order.paid_at or now
+        anchor = periods.anchor_of(begins)
+        ends = periods.next_start(begins, interval=order.price.interval, anchor_day=anchor)
+        Order.objects.filter(pk=order.pk).update(period_start=begins, period_end=ends)
+        order.period_start, order.period_end = begins, ends
+    _move_on(
+        subscription, order.price, begins=begins, ends=ends, anchor_day=anchor or periods.anchor_of(begins), now=now
+    )
+
+
+def _move_on(
+    subscription: Subscription, price: Price, *, begins: datetime, ends: datetime, anchor_day: int, now: datetime
+) -> None:
+    # What was decided to be cancelled stays cancelled while it runs; after that a payment is a new beginning.
+    cancel_at = subscription.cancel_at if subscription.state != states.SUSPENDED else None
+    calendar = calendars.of(price.plan)
+    # Whoever pays early is still in the period before: `roll` goes on to the next one when it begins.
+    started = begins if begins <= now or subscription.period_start is None else subscription.period_start
+    move(
+        subscription,
+        states.ACTIVE,
+        table=_RENEWABLE,
+        plan=price.plan,
+        price=price,
+        next_price=None,
+        period_start=started,
+        period_end=ends,
+        anchor_day=anchor_day,
+        renews_at=None if cancel_at else calendar.announced_at(ends, price.interval),
+        cancel_at=cancel_at,
+        suspended_at=None,
+        suspended_for="",
+        paused_left=None,
+        problem="",
+    )
+    usage.open_period(subscription)
+
+
+def to_roll(now: datetime) -> Iterator[UUID]:
+    """Subscriptions whose next period was paid early and has begun."""
+    begun = Order.objects.filter(
+        subscription=OuterRef("pk"),
+        state=order_states.FULFILLED,
+        period_start__gt=OuterRef("period_start"),
+        period_start__lte=now,
+    ).exclude(kind=Order.CHANGE)
+    rows = Subscription.objects.filter(Exists(begun), state__in=(states.ACTIVE, states.PAST_DUE))
+    yield from rows.values_list("pk", flat=True).iterator(chunk_size=2000)
+
+
+@transaction.atomic
+def roll(subscription_id: UUID, *, now: datetime) -> bool:
+    """Goes on to the newest paid period that has begun; false when that is the present one already."""
+    subscription = lock(subscription_id)
+    begun = subscription.orders.filter(state=order_states.FULFILLED, period_start__lte=now).exclude(kind=Order.CHANGE)
+    newest = begun.order_by("-period_start").first()
+    if newest is None or newest.period_start is None or newest.period_start == subscription.period_start:
+        return False
+    _set(subscription, period_start=newest.period_start)
+    usage.open_period(subscription)
+    return True
+
+
+def _change(order: Order, subscription: Subscription, *, now: datetime) -> None:
+    """Another plan from now on: for the rest of what is paid, or as a new period where the interval is another."""
+    assert subscription.price is not None and order.period_end is not None
+    calendar = calendars.of(order.plan)
+    drop_open_renewals(subscription, now=now)
+    if order.kind == Order.SWITCH:
+        begins, anchor = order.period_start or now, periods.anchor_of(order.period_start or now)
+        # What was left of the periods before was reckoned with.
+        subscription.orders.exclude(pk=order.pk).filter(period_end__gt=begins).update(period_end=begins)
+        _move_on(subscription, order.price, begins=begins, ends=order.period_end, anchor_day=anchor, now=now)
+        return
+    assert subscription.period_end is not None
+    announced = calendar.announced_at(subscription.period_end, order.price.interval)
+    _set(
+        subscription,
+        plan=order.plan,
+        price=order.price,
+        next_price=None,
+        renews_at=None if subscription.cancel_at else announced,
+    )
+    usage.open_period(subscription)
+
+
+def drop_open_renewals(subscription: Subscription, *, now: datetime) -> None:
+    """Renewals that were asked for and are not paid are no longer what the customer agreed to.
+
+    Raises PaymentOpen while money for one may be on its way.
+    """
+    for order in subscription.orders.filter(state=order_states.OPEN, kind=Order.RENEWAL):
+        if order.payments.filter(state__in=payment_states.BLOCKING).exists():
+            raise PaymentOpen
+        orders.give_up(order, now=now)
+
+
+def _keep_as_credit(order: Order, *, now: datetime) -> None:
+    """The money came when there was nothing left to renew or change: it is the customer's to use or get back."""
+    assert order.organization_id is not None
+    key = f"too-late:{order.pk}"
+    if order.total_minor and not ledger.is_booked(key):
+        ledger.keep_as_credit(
+            organization_id=order.organization_id, amount=order.total, key=key, reference=order.number, now=now
+        )
+        events.record(
+            RenewalTooLate(organization_id=order.organization_id, order_id=order.pk, number=order.number), now=now
+        )
+
+
+def _record(order: Order, subscription: Subscription, *, resumed: bool, now: datetime) -> None:
+    assert subscription.period_end is not None
+    kind: Any = SubscriptionChanged if order.kind in _CHANGES else SubscriptionRenewed
+    events.record(
+        kind(
+            organization_id=subscription.organization_id,
+            subscription_id=subscription.pk,
+            order_id=order.pk,
+            plan_id=subscription.plan_id,
+            paid_until=subscription.period_end,
+            resumed=resumed,
+        ),
+        now=now,
+    )
+
+
+# --- coming back --------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def offer(subscription_id: UUID, *, now: datetime) -> Order:
+    """The order whose payment brings a suspended subscription back, or renews one that runs; made if need be.
+
+    Raises NotRenewable for a trial, and for what is over.
+    """
+    subscription = lock(subscription_id)
+    if subscription.price is None or entitlement.of(subscription, now=now) == entitlement.Right.NOTHING:
+        raise NotRenewable
+    waiting = subscription.orders.filter(kind=Order.RENEWAL, state=order_states.OPEN, expires_at__gt=now)
+    found = waiting.order_by("-created_at").first()
+    if found is not None:
+        return found
+    if subscription.state != states.SUSPENDED or subscription.suspended_for == states.PAUSED:
+        raise NotRenewable
+    price = subscription.next_price or subscription.price
+    order = _place(subscription, price, at=now, starts_at=now, anchor_day=None)
+    until = entitlement.kept_until(subscription)
+    Order.objects.filter(pk=order.pk).update(next_step_at=None, expires_at=until or order.expires_at)
+    return order
+
+
+def _set(subscription: Subscription, **changes: Any) -> None:
+    Subscription.objects.filter(pk=subscription.pk).update(**changes)
+    for name, value in changes.items():
+        setattr(subscription, name, value)
+
+
+def note_problem(subscription_id: UUID, text: str) -> None:
+    """Why a subscription could not be renewed, for the operator."""
+    Subscription.objects.filter(pk=subscription_id).update(problem=text[:500])
+
+
+__all__ = [
+    "drop_open_renewals",
+    "fulfil",
+    "last_order",
+    "lock",
+    "note_problem",
+    "offer",
+    "pays_by_hand",
+    "place",
+    "renew",
+    "roll",
+    "to_renew",
+    "to_roll",
+]

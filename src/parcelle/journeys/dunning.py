@@ -1,0 +1,51 @@
+"""A renewal is not paid: it is announced, reminded of, waited for, and then the instance rests until it is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from parcelle.core.models import Fact
+from parcelle.domain.billing import dunning, entitlement, states, subscriptions
+from parcelle.domain.billing import queries as billing
+from parcelle.domain.billing.models import Order
+from parcelle.journeys.renewal import each, tell_about, tell_subscriber
+
+
+def run(*, now: datetime) -> dict[str, int]:
+    """What is due about unpaid renewals and cancelled subscriptions; one that fails never stops the others."""
+    return {
+        "dunned": each(dunning.to_step(now), dunning.step, now=now)["done"],
+        "closed": each(subscriptions.to_close(now), subscriptions.close, now=now)["done"],
+    }
+
+
+def remind(fact: Fact) -> None:
+    """Before the day it is due, an invitation to pay; after it, a reminder. Once per order and step."""
+    order = Order.objects.select_related("plan").get(pk=UUID(fact.data["order_id"]))
+    days = fact.data["days"]
+    kind = "renewal_due" if days < 0 else "renewal_overdue"
+    assert order.grace_until is not None
+    tell_about(
+        order,
+        kind,
+        f"renewal:{order.pk}:{days}",
+        days_left=max(-days, 0),
+        grace_until=order.grace_until.isoformat(),
+    )
+
+
+def tell_suspended(fact: Fact) -> None:
+    """The mail that says why the instance rests, until when its data is kept, and how to come back."""
+    subscription = billing.subscription(UUID(fact.data["subscription_id"]))
+    if subscription is None or subscription.state != states.SUSPENDED:
+        return
+    until = entitlement.kept_until(subscription)
+    reason = fact.data["reason"]
+    key = f"suspended:{subscription.pk}:{fact.pk}"
+    keep_until = until.isoformat() if until else None
+    order = subscription.orders.filter(kind=Order.RENEWAL, state="open").order_by("-created_at").first()
+    if reason == states.UNPAID and order is not None:
+        tell_about(order, "subscription_suspended", key, keep_until=keep_until)
+    elif reason == states.CANCELLED:
+        tell_subscriber(subscription, "subscription_cancelled", key, keep_until=keep_until)

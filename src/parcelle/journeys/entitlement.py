@@ -1,0 +1,94 @@
+"""Instances follow what their customers have a right to, whatever happened to either of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from parcelle.core.models import Fact
+from parcelle.core.states import IllegalTransition
+from parcelle.domain.billing import entitlement
+from parcelle.domain.billing import states as billing
+from parcelle.domain.billing.entitlement import Right
+from parcelle.domain.billing.models import Subscription
+from parcelle.domain.provisioning import actions as provisioning
+from parcelle.domain.provisioning import states
+from parcelle.domain.provisioning.errors import InstanceBusy
+from parcelle.domain.provisioning.models import Instance
+
+logger = structlog.get_logger(__name__)
+
+_RUNNING = (states.LIVE, states.SLEEPING)
+_HELD = (*_RUNNING, states.SUSPENDED, states.FAILED)
+# Why an instance was suspended for its subscription: what a person suspended, only a person resumes.
+_REASONS = {
+    billing.TRIAL: "trial_ended",
+    billing.UNPAID: "unpaid",
+    billing.CANCELLED: "cancelled",
+    billing.PAUSED: "paused",
+}
+_OURS = frozenset(_REASONS.values())
+
+
+def converge(*, now: datetime, only: UUID | None = None) -> int:
+    """Suspends, resumes and archives the instances that are not as their subscription says; how many.
+
+    Looks at states instead of reacting to changes alone, so that an instance that was busy at that moment, or still
+    being created, is not forgotten. Running it twice changes nothing.
+    """
+    changed = 0
+    for subscription in _suspects(only):
+        for instance in Instance.objects.filter(subscription_id=subscription.pk, state__in=_HELD):
+            kind = _wanted(instance, subscription, now=now)
+            if kind:
+                changed += _change(instance, kind, _REASONS.get(subscription.suspended_for, "trial_ended"), now=now)
+    return changed
+
+
+def _suspects(only: UUID | None) -> Iterator[Subscription]:
+    """Subscriptions with an instance that does something else than their state says at first sight."""
+    rows = Subscription.objects.select_related("plan")
+    if only is not None:
+        yield from rows.filter(pk=only)
+        return
+    with_instance = Instance.objects.filter(subscription_id__isnull=False)
+    stopped = with_instance.filter(state=states.SUSPENDED, reason__in=_OURS).values("subscription_id")
+    running = with_instance.filter(state__in=_RUNNING).values("subscription_id")
+    held = with_instance.filter(state__in=_HELD).values("subscription_id")
+    yield from rows.filter(state__in=billing.LIVE, pk__in=stopped)
+    yield from rows.filter(state=billing.SUSPENDED, pk__in=running)
+    yield from rows.filter(state=billing.ENDED, pk__in=held)
+
+
+def _wanted(instance: Instance, subscription: Subscription, *, now: datetime) -> str:
+    """What has to be done to the instance; empty when it is as it should be."""
+    right = entitlement.of(subscription, now=now)
+    if right == Right.RUNNING:
+        return "resume" if instance.state == states.SUSPENDED and instance.reason in _OURS else ""
+    # The end is decided by the subscription's own state, which says so in a fact: until then data is kept.
+    if right == Right.KEPT or subscription.state != billing.ENDED:
+        return "suspend" if instance.state in _RUNNING else ""
+    return "archive"
+
+
+def _change(instance: Instance, kind: str, why: str, *, now: datetime) -> int:
+    reason = {"suspend": why, "archive": "retention_ended"}.get(kind, "")
+    try:
+        with transaction.atomic():
+            provisioning.change(instance, kind, reason=reason, actor="system", now=now)
+    except (InstanceBusy, IllegalTransition):
+        return 0
+    except Exception:
+        logger.exception("an instance could not be brought to its subscription", instance_id=str(instance.pk))
+        return 0
+    return 1
+
+
+def follow(fact: Fact) -> None:
+    """At once, when something happened to a subscription: who pays is back within seconds."""
+    converge(now=timezone.now(), only=UUID(fact.data["subscription_id"]))

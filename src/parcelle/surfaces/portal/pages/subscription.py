@@ -1,0 +1,156 @@
+"""`/subscriptions/<id>`: what a customer has, until when it is paid, and how to change, pause or leave it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from parcelle.domain.accounts.models import User
+from parcelle.domain.billing import entitlement, order_states, states
+from parcelle.domain.billing import queries as billing
+from parcelle.domain.billing.errors import ChangeRefused, NotActive, NotOnSale, NotRenewable, PaymentOpen
+from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.billing.plan_changes import Change
+from parcelle.domain.catalog.models import Price
+from parcelle.domain.tenancy.models import Membership
+from parcelle.domain.tenancy.queries import role_of
+from parcelle.journeys import cancellation, change_plan
+
+_MAY_CHANGE = frozenset({Membership.OWNER, Membership.ADMIN})
+_REFUSALS: dict[type[Exception], Promise] = {
+    PaymentOpen: _("A payment for the next period is on its way. Wait until it has arrived, then try again."),
+    NotActive: _("That is not possible any more: the subscription has changed in the meantime."),
+    NotRenewable: _("There is nothing to pay for this subscription at the moment."),
+    NotOnSale: _("This plan is no longer on sale. Choose another one."),
+    ChangeRefused: _("This plan cannot be chosen for this subscription."),
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Another plan or interval, and what going there would mean."""
+
+    price: Price
+    change: Change
+
+
+@login_required
+@never_cache
+@require_safe
+def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
+    found, may_change = _admit(request, subscription_id)
+    now = timezone.now()
+    waiting = found.orders.filter(kind=Order.RENEWAL, state=order_states.OPEN, expires_at__gt=now)
+    context = {
+        "subscription": found,
+        "may_change": may_change,
+        "waiting": waiting.order_by("-created_at").first(),
+        "offers": _offers(found, now=now) if may_change else [],
+        "kept_until": entitlement.kept_until(found),
+        "paused": found.suspended_for == states.PAUSED,
+        "running": found.state in {states.ACTIVE, states.PAST_DUE},
+        "request_id": uuid.uuid4(),
+    }
+    return render(request, "portal/subscription.html", context)
+
+
+def _admit(request: HttpRequest, subscription_id: UUID) -> tuple[Subscription, bool]:
+    """Raises Http404 for strangers: for them it does not exist."""
+    found = billing.subscription(subscription_id)
+    assert isinstance(request.user, User)
+    role = role_of(request.user, found.organization_id) if found else None
+    if found is None or role is None:
+        raise Http404
+    return found, role in _MAY_CHANGE
+
+
+def _offers(found: Subscription, *, now: datetime) -> list[Offer]:
+    """What else of the same product can be had in the same currency."""
+    if found.price is None or found.state not in {states.ACTIVE, states.PAST_DUE}:
+        return []
+    prices = Price.objects.filter(
+        plan__product=found.plan.product, plan__enabled=True, retired_at=None, currency=found.price.currency
+    ).exclude(pk__in=[found.price_id, found.next_price_id])
+    rows = prices.select_related("plan__product").order_by("interval", "amount_minor")
+    return [Offer(price, change_plan.preview(found, price, now=now)) for price in rows]
+
+
+@login_required
+@require_POST
+def act(request: HttpRequest, subscription_id: UUID, verb: str) -> HttpResponse:
+    found, may_change = _admit(request, subscription_id)
+    if not may_change or verb not in _VERBS:
+        raise Http404
+    try:
+        order = _VERBS[verb](request, found, timezone.now())
+    except tuple(_REFUSALS) as refused:
+        messages.error(request, str(_REFUSALS[type(refused)]))
+        order = None
+    if order is not None and order.state == order_states.OPEN:
+        return redirect("order", order_id=order.pk)
+    return redirect("subscription", subscription_id=subscription_id)
+
+
+def _actor(request: HttpRequest) -> str:
+    return f"user:{request.user.pk}"
+
+
+def _change(request: HttpRequest, found: Subscription, now: datetime) -> Order | None:
+    try:
+        price_id, request_id = UUID(request.POST["price"]), UUID(request.POST["request"])
+    except (KeyError, ValueError):
+        raise Http404 from None
+    order = change_plan.change(found.pk, price_id=price_id, request_id=request_id, actor=_actor(request), now=now)
+    if order is None:
+        messages.success(request, gettext("Noted: the change counts from the end of the period that is paid."))
+    return order
+
+
+def _cancel(request: HttpRequest, found: Subscription, now: datetime) -> None:
+    at_once = request.POST.get("when") == "now"
+    reason = " ".join(request.POST.get("reason", "").split())[:500]
+    cancellation.cancel(found.pk, at_once=at_once, reason=reason, actor=_actor(request), now=now)
+    messages.success(request, gettext("Your subscription is cancelled. You will receive a mail that confirms it."))
+
+
+def _take_back(request: HttpRequest, found: Subscription, now: datetime) -> None:
+    cancellation.take_back(found.pk, actor=_actor(request), now=now)
+    messages.success(request, gettext("Good to have you with us: your subscription goes on."))
+
+
+def _pause(request: HttpRequest, found: Subscription, now: datetime) -> None:
+    cancellation.pause(found.pk, actor=_actor(request), now=now)
+    messages.success(request, gettext("Your space is paused. What you have paid for is kept until you go on."))
+
+
+def _go_on(request: HttpRequest, found: Subscription, now: datetime) -> None:
+    cancellation.go_on(found.pk, actor=_actor(request), now=now)
+    messages.success(request, gettext("Your space is being started again."))
+
+
+def _come_back(_request: HttpRequest, found: Subscription, now: datetime) -> Order:
+    return cancellation.come_back(found.pk, now=now)
+
+
+_VERBS: dict[str, Callable[[HttpRequest, Subscription, datetime], Order | None]] = {
+    "change": _change,
+    "cancel": _cancel,
+    "take-back": _take_back,
+    "pause": _pause,
+    "go-on": _go_on,
+    "come-back": _come_back,
+}

@@ -1,0 +1,117 @@
+"""`/subscriptions/<id>`: everything a customer can do with what they have, and nothing for strangers."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+
+from parcelle.domain.accounts.models import User
+from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.tenancy.models import Membership
+from parcelle.domain.tenancy.queries import owner_of
+from tests.domain.billing.subscribing import DAY, START, Shop, asked, run, shop, subscribe
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
+
+
+@pytest.fixture
+def sold() -> Shop:
+    return shop()
+
+
+@pytest.fixture
+def subscription(sold: Shop) -> Subscription:
+    return subscribe(sold.bronze)
+
+
+@pytest.fixture
+def owner(client: Client, subscription: Subscription) -> Client:
+    client.force_login(owner_of(subscription.organization_id))
+    return client
+
+
+def page(subscription: Subscription, verb: str = "") -> str:
+    if verb:
+        return reverse("subscription_act", args=[subscription.pk, verb])
+    return reverse("subscription", args=[subscription.pk])
+
+
+def post(owner: Client, subscription: Subscription, verb: str, **typed: str) -> Subscription:
+    with time_machine.travel(START + DAY, tick=False):
+        assert owner.post(page(subscription, verb), typed).status_code == 302
+    return Subscription.objects.get(pk=subscription.pk)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_page_says_what_is_paid_and_what_else_there_is(
+    owner: Client, subscription: Subscription, language: str
+) -> None:
+    with time_machine.travel(START + DAY, tick=False):
+        text = owner.get(page(subscription), headers={"Accept-Language": language}).content.decode()
+    assert ("28 février 2026" if language == "fr" else "28 February 2026") in text
+    assert text.count("Silver") >= 2 and "Bronze" in text
+
+
+def test_a_step_up_leads_to_its_order(owner: Client, subscription: Subscription, sold: Shop) -> None:
+    with time_machine.travel(START + DAY, tick=False):
+        typed = {"price": str(sold.silver.pk), "request": str(uuid.uuid4())}
+        answer = owner.post(page(subscription, "change"), typed)
+    order = Order.objects.get(kind=Order.CHANGE)
+    assert answer["Location"] == reverse("order", args=[order.pk])
+
+
+def test_leaving_and_staying_after_all(owner: Client, subscription: Subscription) -> None:
+    left = post(owner, subscription, "cancel", when="period_end", reason="too\n dear")
+    assert (left.cancel_at, left.cancel_reason) == (left.period_end, "too dear")
+    assert post(owner, subscription, "take-back").cancel_at is None
+
+
+def test_leaving_now_and_coming_back(owner: Client, subscription: Subscription) -> None:
+    assert post(owner, subscription, "cancel", when="now").state == "suspended"
+    post(owner, subscription, "come-back")
+    assert asked(subscription) is not None
+    with time_machine.travel(START + DAY, tick=False):
+        assert owner.get(page(subscription)).status_code == 200
+
+
+def test_pausing_and_going_on(owner: Client, subscription: Subscription) -> None:
+    assert post(owner, subscription, "pause").suspended_for == "paused"
+    with time_machine.travel(START + DAY, tick=False):
+        assert owner.get(page(subscription)).status_code == 200
+    assert post(owner, subscription, "go-on").state == "active"
+
+
+def test_what_is_not_possible_says_why(owner: Client, subscription: Subscription) -> None:
+    with time_machine.travel(START + DAY, tick=False):
+        answer = owner.post(page(subscription, "go-on"), follow=True, headers={"Accept-Language": "en"})
+    assert "not possible any more" in answer.content.decode()
+
+
+def test_the_next_period_can_be_paid_from_the_page(owner: Client, subscription: Subscription) -> None:
+    run(START + 22 * DAY)
+    order = asked(subscription)
+    assert order is not None
+    with time_machine.travel(START + 22 * DAY, tick=False):
+        assert reverse("order", args=[order.pk]) in owner.get(page(subscription)).content.decode()
+
+
+@pytest.mark.parametrize("verb", ["change", "cancel", "take-back", "pause", "go-on", "come-back"])
+def test_neither_strangers_nor_mere_members_change_anything(
+    client: Client, subscription: Subscription, verb: str
+) -> None:
+    stranger, viewer = User.objects.create_user("s@example.com"), User.objects.create_user("v@example.com")
+    Membership.objects.create(
+        organization=subscription.organization, user=viewer, role=Membership.VIEWER, created_at=START
+    )
+    client.force_login(stranger)
+    assert client.get(page(subscription)).status_code == 404
+    assert client.post(page(subscription, verb)).status_code == 404
+    client.force_login(viewer)
+    assert client.get(page(subscription)).status_code == 200
+    assert client.post(page(subscription, verb)).status_code == 404
+    client.logout()
+    assert client.post(page(subscription, verb)).status_code == 302
