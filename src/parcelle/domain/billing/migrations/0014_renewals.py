@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0012_order_reminders'),
+        ('billing', '0013_statement_lines'),
         ('catalog', '0008_plan_dunning'),
         ('tenancy', '0001_initial'),
     ]
