@@ -55,8 +55,14 @@ def test_from_the_prices_by_paypal_to_an_instance_that_is_live(visit: Visit) -> 
     # A card that is declined first: back at PayPal for another one, with the same order.
     page.get_by_role("button", name="card that will be declined").click()
     expect(page.get_by_role("heading", name="Choisissez un autre moyen chez PayPal")).to_be_visible()
-    page.get_by_role("link", name="Continuer le paiement").click()
-    page.get_by_role("button", name="Approve", exact=True).click()
+    go_on = page.get_by_role("link", name="Continuer le paiement")
+    approve = page.get_by_role("button", name="Approve", exact=True)
+    # What the page hears may redraw it in the very moment of a click, which then goes nowhere.
+    while not approve.is_visible():
+        if go_on.is_visible():
+            go_on.click()
+        page.wait_for_timeout(1000)
+    approve.click()
 
     page.wait_for_url("**/deployments/*", timeout=120_000)
     Person(FRENCH).wait_until_ready(page)
