@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from decimal import Decimal
 
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import ApiToken
 from parcelle.domain.billing import refunds, statements
-from parcelle.domain.billing.models import GatewayEvent, Payment
-from parcelle.domain.catalog.models import Price
+from parcelle.domain.billing.models import ExchangeRate, GatewayEvent, Payment, VatCheck
+from parcelle.domain.catalog.models import Coupon, Price
 from parcelle.domain.notifications.models import MailboxMail, Message
 from parcelle.domain.provisioning.models import Domain, Finding, Instance, Operation, Target, Template
 from tests import people
-from tests.domain.billing import bank, selling, transferring
+from tests.domain.billing import bank, documents, selling, transferring
 from tests.people import NOW, Cast
 
 
@@ -64,6 +65,15 @@ def _expect_a_transfer() -> None:
     price = Price.objects.get()
     transferring.expect(selling.order(price))
     statements.take("releve.xml", bank.camt(bank.Ntry(amount="1.00", texts=["one"])), actor="system", now=NOW)
+
+
+def _invoice(cast: Cast) -> None:
+    """An invoice that was issued, and what it was made of."""
+    documents.vendor()
+    documents.customer(cast.organization)
+    documents.issue(cast.organization)
+    ExchangeRate.objects.create(currency="USD", per_euro=Decimal("1.08"), source="ECB", dated=NOW.date())
+    VatCheck.objects.create(number="FR32123456789", valid=None, at=NOW)
 
 
 def fill(cast: Cast) -> World:
@@ -136,6 +146,8 @@ def fill(cast: Cast) -> World:
     MailboxMail.objects.create(message_id="a@b", sender="a", to="b", subject="c", raw=b"Secret-raw-4")
     _sell(cast)
     _expect_a_transfer()
+    _invoice(cast)
+    Coupon.objects.create(code="ONE", percent=Decimal(10))
     token, plain = ApiToken.issue(user=cast.operator, name="Website", now=NOW)
     cast.owner.set_password("Secret-password-5")
     cast.owner.save()

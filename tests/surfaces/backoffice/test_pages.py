@@ -47,7 +47,10 @@ def addresses(client: Client, *, every_choice: bool) -> Iterator[str]:
         yield f"{changelist}?q=one"
         yield f"{changelist}?q=3f2504e0-4f89-41d3-9a0c-0305e82c3301"
         # Every choice of every filter, as the list itself offers them.
-        shown = client.get(changelist).context["cl"]
+        listed = client.get(changelist)
+        if listed.status_code == 302:
+            continue
+        shown = listed.context["cl"]
         for filter_ in shown.filter_specs:
             for choice in filter_.choices(shown):
                 if "query_string" in choice:
@@ -80,7 +83,8 @@ def test_no_page_fails_and_none_shows_a_secret(operator: Client, world: World, l
         if address in seen:
             continue
         seen.add(address)
-        answer = operator.get(address)
+        # What there is one of has no list: it leads to the one, or to where it is made.
+        answer = operator.get(address, follow=True)
         assert answer.status_code == 200, address
         html = answer.content.decode()
         for secret in world.secrets:
@@ -98,7 +102,8 @@ def test_actions_and_their_confirmations_show_no_secret(operator: Client, world:
 
 
 def test_rows_of_the_past_cannot_be_changed_or_removed(operator: Client, world: World) -> None:
-    editable = {"organization", "user", "apitoken", "product", "plan", "target", "gatewaysettings"}
+    editable = {"organization", "user", "apitoken", "product", "plan", "coupon", "target", "gatewaysettings"}
+    editable |= {"seller", "billingdetails", "exchangerate"}
     for model in own_models():
         if model._meta.model_name in editable:
             continue

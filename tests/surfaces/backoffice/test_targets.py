@@ -17,6 +17,7 @@ from parcelle.domain.provisioning.providers.null import NullProvider
 from parcelle.domain.provisioning.providers.portainer_api import Environment
 from tests.people import Cast
 from tests.surfaces.backoffice.rows import World
+from tests.surfaces.backoffice.test_catalogue import form_of
 
 pytestmark = pytest.mark.django_db
 PEM = "-----BEGIN CERTIFICATE-----\nSecret-pem\n-----END CERTIFICATE-----"
@@ -264,16 +265,9 @@ def test_a_product_cannot_be_put_where_its_blueprint_does_not_run(
     Target.objects.create(name="engine", provider="docker")
     product = cast.plan.product
     page = f"/admin/catalog/product/{product.pk}/change/"
-    form = {
-        "name": "Plain",
-        "slug": "plain",
-        "blueprint": "plain",
-        "target_name": "engine",
-        "position": "0",
-        "pool_size": "0",
-        "plans-TOTAL_FORMS": "0",
-        "plans-INITIAL_FORMS": "0",
-    }
+    form = form_of(operator, page) | {"target_name": "engine", "position": "0", "pool_size": "0"}
+    # Its plans are another matter.
+    form |= {"plans-TOTAL_FORMS": "0", "plans-INITIAL_FORMS": "0"}
     answer = operator.post(page, form)
     assert errors_of(answer) == {"target_name"}
     assert operator.post(page, form | {"blueprint": "stack"}).status_code == 302
@@ -282,17 +276,7 @@ def test_a_product_cannot_be_put_where_its_blueprint_does_not_run(
 def test_limits_of_a_plan_are_numbers(operator: Client, cast: Cast) -> None:
     plan = cast.plan
     page = f"/admin/catalog/plan/{plan.pk}/change/"
-    form = {
-        "product": str(plan.product_id),
-        "name": "Essai",
-        "slug": "trial",
-        "trial_days": "30",
-        "retention_days": "30",
-        "trial_sleep_minutes": "60",
-        "sleep_minutes": "0",
-        "position": "0",
-        "enabled": "on",
-    }
+    form = form_of(operator, page) | {"trial_sleep_minutes": "60", "sleep_minutes": "0", "position": "0"}
     assert operator.post(page, form | {"memory_mb": "1024", "cpus": "1.5"}).status_code == 302
     plan.refresh_from_db()
     assert plan.limits == {"memory_mb": 1024, "cpus": 1.5}

@@ -18,7 +18,7 @@ from parcelle.domain.billing.gateways.base import GatewayError
 
 # How long before its end a token is not used any more, for calls that take their time.
 _MARGIN_SECONDS = 60
-READ_SECONDS = 20.0
+READ_SECONDS = 20
 
 # (host, client id, hash of the secret) -> token, and until when by this process's own clock
 _tokens: dict[tuple[str, str, str], tuple[str, float]] = {}

@@ -28,7 +28,7 @@ from parcelle.core import http
 from parcelle.domain.billing.gateways.base import Event, Forged, GatewayError
 
 ALGORITHM = "SHA256withRSA"
-_FETCH_SECONDS = 5.0
+_FETCH_SECONDS = 5
 _HEADERS = {
     "transmission_id": "paypal-transmission-id",
     "transmission_time": "paypal-transmission-time",

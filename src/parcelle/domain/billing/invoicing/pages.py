@@ -193,7 +193,7 @@ def _qr(content: Content, reference: str) -> SafeString:
 
 
 def _svg(code: segno.QRCode) -> str:
-    return str(code.svg_inline(scale=2.4, border=0, dark="#2b2623", omitsize=False))
+    return str(code.svg_inline(scale=2, border=0, dark="#2b2623", omitsize=False))
 
 
 def _mentions(content: Content) -> list[str]:

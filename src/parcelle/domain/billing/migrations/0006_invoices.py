@@ -4,6 +4,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import uuid
+from decimal import Decimal
 from django.db import migrations, models
 
 
@@ -115,7 +116,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('currency', models.CharField(max_length=3, validators=[django.core.validators.RegexValidator('^[A-Z]{3}$')], verbose_name='currency')),
-                ('per_euro', models.DecimalField(decimal_places=6, max_digits=18, validators=[django.core.validators.MinValueValidator(1e-06)], verbose_name='units per euro')),
+                ('per_euro', models.DecimalField(decimal_places=6, max_digits=18, validators=[django.core.validators.MinValueValidator(Decimal('0.000001'))], verbose_name='units per euro')),
                 ('source', models.CharField(max_length=100, verbose_name='source')),
                 ('dated', models.DateField(verbose_name='since')),
             ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
@@ -48,7 +49,7 @@ class ExchangeRate(models.Model):
 
     currency = models.CharField(_("currency"), max_length=3, validators=[RegexValidator(r"^[A-Z]{3}$")])
     per_euro = models.DecimalField(
-        _("units per euro"), max_digits=18, decimal_places=6, validators=[MinValueValidator(0.000001)]
+        _("units per euro"), max_digits=18, decimal_places=6, validators=[MinValueValidator(Decimal("0.000001"))]
     )
     source = models.CharField(_("source"), max_length=100)
     dated = models.DateField(_("since"))

@@ -135,13 +135,13 @@ class _Tokens:
         self._held: dict[Client, tuple[str, float]] = {}
 
     def of(self, client: Client) -> str:
-        token, until = self._held.get(client, ("", 0.0))
+        token, until = self._held.get(client, ("", 0))
         return token if time.monotonic() < until else self.renew(client, instead_of=token)
 
     def renew(self, client: Client, *, instead_of: str | None = None) -> str:
         """A new token; with `instead_of`, not when somebody else has renewed that one in the meantime."""
         with self._lock:
-            token, until = self._held.get(client, ("", 0.0))
+            token, until = self._held.get(client, ("", 0))
             if instead_of is not None and token != instead_of and time.monotonic() < until:
                 return token
             token, seconds = client.mint()
