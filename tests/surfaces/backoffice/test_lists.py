@@ -69,7 +69,8 @@ def test_lists_and_home_do_not_ask_more_for_more_rows(operator: Client, cast: Ca
     many = {page: questions(operator, page) for page in pages}
     for page in pages:
         assert many[page][0] == few[page][0], page
-        assert many[page][0] <= 24, page
+        # The home has a card for each kind of work that waits for somebody.
+        assert many[page][0] <= (36 if page == "/admin/" else 24), page
         if "cl" in page:
             assert many[page][1] > few[page][1]
 
