@@ -75,6 +75,9 @@ def test_every_kind_of_row_is_looked_at(operator: Client, world: World) -> None:
     assert len(shown) == 9
 
 
+# Some hundreds of pages, with every choice of every filter.
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_page_fails_and_none_shows_a_secret(operator: Client, world: World, language: str) -> None:
     operator.cookies["parcelle_language"] = language
