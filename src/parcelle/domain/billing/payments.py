@@ -253,19 +253,19 @@ def _decline(payment: Payment, order: Order, code: str, remark: str, *, now: dat
 @transaction.atomic
 def _record_error(payment: Payment, error: GatewayError, *, unknown: bool, now: datetime) -> None:
     """A call without an answer: what may have had an effect is unknown, what cannot have had one was declined."""
-    locked = Payment.objects.select_for_update().select_related("order").get(pk=payment.pk)
+    # The order first, as in `record`: two who wait for each other would both lose.
+    order = Order.objects.select_for_update().get(pk=payment.order_id)
+    locked = Payment.objects.select_for_update().get(pk=payment.pk)
     if locked.state in payment_states.UNSETTLED:
         _remember(locked, Outcome(memo=error.memo))
     if locked.state != payment_states.SUBMITTED:
         return
     if not unknown:
-        _decline(locked, locked.order, "service_down", error.detail, now=now)
+        _decline(locked, order, "service_down", error.detail, now=now)
         return
     _move(locked, payment_states.UNKNOWN, remark=redact(error.detail)[:1000])
     events.record(
-        PaymentOutcomeUnknown(
-            organization_id=locked.order.organization_id, payment_id=locked.pk, order_id=locked.order_id
-        ),
+        PaymentOutcomeUnknown(organization_id=order.organization_id, payment_id=locked.pk, order_id=order.pk),
         now=now,
     )
 
