@@ -28,10 +28,9 @@ def finish_among_kills(system: System, operation: Operation, moments: random.Ran
         worker = system.begin()
         # The later ones get more time, so that it ends.
         worker.process.join(moments.uniform(0.05, 0.4 + died / 4))
-        if worker.process.exitcode is None:
-            assert worker.process.pid
-            os.kill(worker.process.pid, signal.SIGKILL)
-            died += worker.end() == -signal.SIGKILL
+        # Does nothing to one that has just ended.
+        worker.process.kill()
+        died += worker.end() == -signal.SIGKILL
         operation.refresh_from_db()
         if operation.state not in states.UNFINISHED:
             system.settle()

@@ -197,6 +197,12 @@ def test_no_failure_is_not_success() -> None:
         press.check_xml(b"<a/>")
 
 
+class _Hanging(press._Child):
+    def start(self) -> None:
+        super().start()
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+
 def test_a_child_that_dies_is_replaced_and_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     press.ask({"do": "warm"})
     child = press._idle.get_nowait()
@@ -204,8 +210,12 @@ def test_a_child_that_dies_is_replaced_and_one_that_hangs_is_given_up(monkeypatc
     child.process.wait()
     press._idle.put(child)
     press.check_xml(made("french business").xml)
+
+    press.close()
+    monkeypatch.setattr(press, "_Child", _Hanging)
     with pytest.raises(PressFailed, match="stays alive"):
-        press.ask({"do": "warm"}, seconds=0)
+        press.ask({"do": "warm"}, seconds=0.2)
+    assert press._idle.empty()
 
 
 def test_a_job_that_nobody_understands_is_no_answer() -> None:
