@@ -124,7 +124,7 @@ class Stand:
 
     def containers(self, engine: docker.DockerClient) -> list[Any]:
         label = f"com.docker.compose.project={self.spec.name}"
-        return list(engine.containers.list(all=True, filters={"label": label}))
+        return list(engine.containers.list(all=True, filters={"label": label}, ignore_removed=True))
 
     @property
     def records(self) -> list[int]:
@@ -244,12 +244,12 @@ def test_an_answer_that_got_lost_is_looked_for_before_anything_else(stand: Stand
 
 
 def test_a_creation_that_never_arrived_is_asked_again_after_a_while(stand: Stand) -> None:
-    stand.provider._patience = 1
     stand.portainer.faults.append(Fault("POST /stacks/create", after=False))
     with pytest.raises(api.NoAnswer):
         stand.ensure()
     with pytest.raises(NotYet):
         stand.ensure()
+    stand.provider._patience = 0
     stand.ensure_at_last()
     assert stand.records == [ACTIVE]
 

@@ -148,7 +148,7 @@ class Site:
     def parts(self, instance: Instance) -> Counter[str]:
         """Kinds and names of everything on the engine with this ref, helpers and half-made things included."""
         chosen: dict[str, Any] = {"label": f"{LABEL}={instance.ref}"}
-        containers = self.client.containers.list(all=True, filters=chosen)
+        containers = self.client.containers.list(all=True, filters=chosen, ignore_removed=True)
         found = [f"container {one.labels.get('com.docker.compose.service')} {one.status}" for one in containers]
         found += [f"network {str(one.name).rpartition('_')[2]}" for one in self.client.networks.list(filters=chosen)]
         found += [f"volume {str(one.name).rpartition('_')[2]}" for one in self.client.volumes.list(filters=chosen)]

@@ -52,9 +52,9 @@ def test_work_is_spread_and_moves_when_a_machine_dies(three_nodes: Swarm) -> Non
 
 
 def test_no_machine_is_part_of_the_outer_engine(engine: docker.DockerClient, three_nodes: Swarm) -> None:
-    outer = {container.id for container in engine.containers.list(all=True)}
+    outer = {container.id for container in engine.containers.list(all=True, sparse=True)}
     for node in three_nodes.nodes:
-        inner = {container.id for container in node.client.containers.list(all=True)}
+        inner = {container.id for container in node.client.containers.list(all=True, sparse=True)}
         assert not inner & outer
         assert {node.client.images.get(build.tag(name)).id for name in ("postgres", "web")}
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
-from parcelle.config import edge, environment
+from parcelle.config import edge, environment, mail
 from parcelle.core import jobs, logs
 from parcelle.surfaces.backoffice import look
 
@@ -186,9 +186,18 @@ STORAGES = {
     "staticfiles": {"BACKEND": "parcelle.config.static_files.StaticFiles"},
 }
 
-EMAIL_BACKEND = (
-    environment.read("PARCELLE_EMAIL_BACKEND") or "parcelle.domain.notifications.channels.mailbox.MailboxBackend"
+_smtp = mail.server()
+EMAIL_BACKEND = environment.read("PARCELLE_EMAIL_BACKEND") or (
+    "django.core.mail.backends.smtp.EmailBackend"
+    if _smtp
+    else "parcelle.domain.notifications.channels.mailbox.MailboxBackend"
 )
+if _smtp:
+    EMAIL_HOST, EMAIL_PORT = _smtp.host, _smtp.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _smtp.user, _smtp.password
+    EMAIL_USE_TLS, EMAIL_USE_SSL = _smtp.starttls, _smtp.tls
+# Seconds; a worker must not hang on a server that says nothing.
+EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = environment.read("PARCELLE_FROM_EMAIL") or "Parcelle <bonjour@localhost>"
 MESSAGE_ID_DOMAIN = urlsplit(PUBLIC_URL).hostname or "localhost"
 # The page where every sent mail can be read; only for the embedded system and tests.

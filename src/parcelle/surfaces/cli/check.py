@@ -225,7 +225,7 @@ def _mail() -> str:
         sender.open()
         sender.close()
     except Exception as error:  # noqa: BLE001 every mail library has errors of its own
-        raise Problem(f"{backend}: {error}", "Correct PARCELLE_EMAIL_BACKEND and its settings.") from None
+        raise Problem(f"{backend}: {error}", "Correct PARCELLE_SMTP_URL (or PARCELLE_EMAIL_BACKEND).") from None
     return backend
 
 
