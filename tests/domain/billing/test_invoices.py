@@ -146,6 +146,13 @@ def test_p16_dates_go_up_with_numbers_even_when_the_clock_is_set_back(steps: lis
     assert seen == sorted(seen)
 
 
+def test_what_is_issued_late_is_not_due_before_it_was_issued(cast: Cast) -> None:
+    documents.vendor()
+    documents.customer(cast.organization)
+    late = documents.issue(cast.organization, documents.content(due_on=date(2026, 1, 31)))
+    assert (late.due_on, Content.read(late.content).due_on) == (TODAY, TODAY)
+
+
 def test_finalising_twice_is_once(cast: Cast) -> None:
     documents.vendor()
     documents.customer(cast.organization)

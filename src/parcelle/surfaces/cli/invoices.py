@@ -21,6 +21,7 @@ _WHAT = {
     "row": "what is stored about it was changed",
     "chain": "it no longer follows the document before it",
     "missing": "it is missing",
+    "end": "documents at its end are missing",
 }
 
 
@@ -74,6 +75,7 @@ def export(
     if invoice is None or form not in queries.MEDIA_TYPES:
         fail(f"There is no {form} of a document {number!r}.")
     document = queries.download(invoice, form)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / document.filename
     path.write_bytes(document.content)
     typer.echo(str(path))

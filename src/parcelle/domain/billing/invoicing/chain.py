@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from parcelle.domain.billing.models import ChainHead, Invoice, InvoiceFile, NumberSeries
+from django.db.models import Exists, OuterRef
+
+from parcelle.domain.billing.models import ChainHead, Invoice, InvoiceFile, LedgerTransaction, NumberSeries
 
 
 def link(invoice: Invoice, *, xml: bytes, pdf: bytes, ubl: bytes) -> InvoiceFile:
@@ -54,7 +56,9 @@ def hash_of(invoice: Invoice, previous: str, *digests: str) -> str:
 
 @dataclass(frozen=True)
 class Broken:
-    """A document that is not what it was. `what`: xml, pdf, ubl, row, chain, missing."""
+    """A document that is not what it was. `what`: xml, pdf, row (also the UBL), chain, missing, or end: the chain
+    itself ends before its last document.
+    """
 
     number: str
     what: str
@@ -69,16 +73,27 @@ def verify() -> Iterator[Broken]:
     for file in files.iterator(chunk_size=50):
         invoice = file.invoice
         name = invoice.number or str(invoice.pk)
-        position += 1
-        sequence = expected[invoice.kind] = expected.get(invoice.kind, 0) + 1
-        if file.position != position or invoice.sequence != sequence:
-            yield Broken(f"{invoice.kind} {sequence}", "missing")
-            position, expected[invoice.kind] = file.position, invoice.sequence or sequence
+        following = expected.get(invoice.kind, 0) + 1
+        yield from _missing(invoice.kind, following, invoice.sequence or following)
+        position, expected[invoice.kind] = file.position, invoice.sequence or following
         yield from (Broken(name, what) for what in _changed(file, previous))
         previous = file.hash
     for series in NumberSeries.objects.order_by("kind"):
-        for sequence in range(expected.get(series.kind, 0) + 1, series.last + 1):
-            yield Broken(f"{series.kind} {sequence}", "missing")
+        yield from _missing(series.kind, expected.get(series.kind, 0) + 1, series.last + 1)
+    head = ChainHead.objects.first() or ChainHead()
+    if (head.position, head.hash) != (position, previous):
+        yield Broken("chain", "end")
+    # Whoever took the last ones away, counter and all, has the books against them.
+    booked = LedgerTransaction.objects.filter(kind__in=(LedgerTransaction.INVOICE, LedgerTransaction.CREDIT_NOTE))
+    gone = booked.filter(~Exists(Invoice.objects.filter(number=OuterRef("reference")))).order_by("id")
+    yield from (Broken(number, "missing") for number in gone.values_list("reference", flat=True))
+
+
+def _missing(kind: str, first: int, following: int) -> Iterator[Broken]:
+    """Documents of a series that have no files, by the number on their row where there still is one."""
+    for sequence in range(first, following):
+        number = Invoice.objects.filter(kind=kind, sequence=sequence).values_list("number", flat=True).first()
+        yield Broken(number or f"{kind} {sequence}", "missing")
 
 
 def _changed(file: InvoiceFile, previous: str) -> list[str]:

@@ -66,8 +66,11 @@ def complete(invoice: Invoice, *, today: date) -> Content:
     """The draft with everything that is copied into the document: seller, customer, rate, the corrected invoice."""
     content = Content.read(invoice.content)
     if invoice.corrects is None:
+        # What waited for its data may be issued after the day it was to be paid on, and no invoice is due before it is.
+        due_on = max(content.due_on, today) if content.due_on and not content.paid_on else content.due_on
         return replace(
             content,
+            due_on=due_on,
             seller=_with_account(snapshot_of_seller(sellers.current())),
             buyer=snapshot_of_buyer(details.of(invoice.organization)),
             euros=rates.on(today, content.currency),
@@ -116,6 +119,7 @@ def _record(
     locked.state = Invoice.FINALISED
     locked.number, locked.sequence, locked.issued_on = taken.number, taken.sequence, taken.issued_on
     locked.content, locked.problems, locked.finalised_at = content.stored(), [], now
+    locked.due_on = content.due_on
     locked.save()
     chain.link(locked, xml=made.xml, pdf=made.pdf, ubl=made.ubl)
     books.post(locked, content, now=now)

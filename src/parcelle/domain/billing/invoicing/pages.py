@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import segno
 from babel import Locale
-from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
@@ -53,7 +50,6 @@ def render(content: Content, *, number: str, issued_on: date | None) -> Page:
         "pay": _pay(content, number),
         "mentions": _mentions(content),
         "footer": _footer(content),
-        "fonts": _fonts(),
         "language": content.language,
     }
     return Page(
@@ -209,16 +205,6 @@ def _footer(content: Content) -> str:
     siren = _("SIREN %(number)s") % {"number": _grouped(seller.siren)} if seller.siren else ""
     parts = [seller.name, mentions.legal(seller), siren, seller.vat_number, seller.email, seller.phone]
     return " · ".join(part for part in parts if part)
-
-
-@cache
-def _fonts() -> list[tuple[str, str]]:
-    """Family and address of the font's files; none where the pages' own files are not installed."""
-    if not settings.DOCUMENT_FONTS:
-        return []
-    folder = Path(settings.DOCUMENT_FONTS)
-    files = [("Inter", "inter-latin-wght-normal.woff2"), ("Inter more", "inter-latin-ext-wght-normal.woff2")]
-    return [(family, f"file://{folder / name}") for family, name in files if (folder / name).is_file()]
 
 
 # --- as the reader writes it --------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ import atexit
 import base64
 import contextlib
 import json
+import os
 import queue
 import select
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from datetime import date
@@ -125,12 +127,15 @@ def _dates_as_text(value: Any) -> Any:
 
 class _Child:
     def __init__(self) -> None:
+        # Its fonts lie there as long as it lives; whoever is killed cannot tidy up.
+        self.folder = tempfile.TemporaryDirectory(prefix="parcelle-press-", ignore_cleanup_errors=True)
         # Started anew, never forked: the libraries do not survive a fork. And by its path: it is not to load Django.
         self.process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("press_child.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self.folder.name},
         )
 
     def start(self) -> None:
@@ -158,6 +163,7 @@ class _Child:
                 if pipe is not None:
                     pipe.close()
         self.process.wait()
+        self.folder.cleanup()
 
 
 _idle: queue.LifoQueue[_Child] = queue.LifoQueue()
