@@ -48,10 +48,10 @@ TAMPERED = [
     # Whoever is careful changes the digest as well.
     ("UPDATE billing_invoicefile SET xml = 'other', xml_sha256 = encode(sha256('other'), 'hex') WHERE position = 3",
      [("FA-2026-000002", "row")]),
-    ("UPDATE billing_invoice SET total_minor = total_minor - 1, net_minor = net_minor - 1 "
-     "WHERE number = 'FA-2026-000001'", [("FA-2026-000001", "row")]),
-    ("UPDATE billing_invoice SET content = jsonb_set(content, '{buyer,name}', '\"Somebody else\"') "
-     "WHERE number = 'FA-2026-000002'", [("FA-2026-000002", "row")]),
+    (("UPDATE billing_invoice SET total_minor = total_minor - 1, net_minor = net_minor - 1 "
+     "WHERE number = 'FA-2026-000001'"), [("FA-2026-000001", "row")]),
+    (("UPDATE billing_invoice SET content = jsonb_set(content, '{buyer,name}', '\"Somebody else\"') "
+     "WHERE number = 'FA-2026-000002'"), [("FA-2026-000002", "row")]),
     ("UPDATE billing_invoice SET issued_on = '2026-01-31' WHERE number = 'AV-2026-000001'",
      [("AV-2026-000001", "row")]),
     ("UPDATE billing_invoicefile SET hash = repeat('0', 64) WHERE position = 1",
@@ -63,12 +63,12 @@ TAMPERED = [
      [("FA-2026-000002", "chain"), ("AV-2026-000001", "missing")]),
     ("DELETE FROM billing_invoicefile WHERE position = 3", [("FA-2026-000002", "missing"), ("chain", "end")]),
     # Everything about the last document is gone, and the counter and the end of the chain are set back with it.
-    ("UPDATE billing_chainhead SET position = 2, hash = (SELECT previous FROM billing_invoicefile WHERE "
+    (("UPDATE billing_chainhead SET position = 2, hash = (SELECT previous FROM billing_invoicefile WHERE "
      "position = 3); DELETE FROM billing_invoicefile WHERE position = 3; "
      "UPDATE billing_numberseries SET last = 1 WHERE kind = 'invoice'; "
      "DELETE FROM billing_invoicebalance WHERE invoice_id IN "
      "(SELECT id FROM billing_invoice WHERE number = 'FA-2026-000002'); "
-     "DELETE FROM billing_invoice WHERE number = 'FA-2026-000002'", [("FA-2026-000002", "missing")]),
+     "DELETE FROM billing_invoice WHERE number = 'FA-2026-000002'"), [("FA-2026-000002", "missing")]),
 ]  # fmt: skip
 TABLES = ("invoice", "invoicefile", "invoicebalance", "numberseries", "chainhead")
 
