@@ -76,7 +76,9 @@ TABLES = ("invoice", "invoicefile", "invoicebalance", "numberseries", "chainhead
 @contextmanager
 def owner() -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     """Somebody who may do everything, and for whom no trigger fires; what they did is undone."""
-    with psycopg.connect(cluster.superuser_url(settings.DATABASES["default"]["NAME"]), autocommit=True) as connection:
+    with psycopg.connect(
+        cluster.superuser_url(str(settings.DATABASES["default"]["NAME"])), autocommit=True
+    ) as connection:
         connection.execute("SET session_replication_role = replica")
         for table in TABLES:
             connection.execute(f"CREATE TEMP TABLE as_it_was_{table} AS TABLE billing_{table}".encode())
