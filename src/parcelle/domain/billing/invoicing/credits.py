@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from math import ceil, floor
 from uuid import UUID
 
 from django.db import transaction
@@ -119,7 +120,8 @@ def _names(original: Content, decision: Decision) -> str:
 def _parts(groups: Iterable[Group], earlier: Iterable[Content], wanted: Money) -> list[Group]:
     """An amount with tax as base and tax of each rate, in proportion to what is left of them.
 
-    Each time the rounding is that of everything given back so far, so that the last part is exactly the rest.
+    What all parts together have as base never strays by more than rounding, so that the last part is exactly the
+    rest, and the tax of each is that of its base, or a unit beside it where no base gives the amount exactly.
     """
     whole = {group.decision: group for group in groups}
     given = dict.fromkeys(whole, (0, 0))
@@ -136,16 +138,18 @@ def _parts(groups: Iterable[Group], earlier: Iterable[Content], wanted: Money) -
     ]
 
 
+# How far the base given back so far may be from its exact value, in units, so that the rest keeps a fitting tax too.
+_ASTRAY = Fraction(7, 10)
+
+
 def _part(group: Group, given: tuple[int, int], share: Money) -> Group:
     base, tax, currency = group.base.minor, group.tax.minor, share.currency
-    so_far = sum(given) + share.minor
-    ideal = Money(so_far, currency).times(Fraction(base, base + tax)).minor - given[0]
     least, most = share.minor - (tax - given[1]), min(share.minor, base - given[0])
-    rate = group.decision.rate / 100
-    exact = (
-        net
-        for net in (ideal, ideal - 1, ideal + 1)
-        if least <= net <= most and net + Money(net, currency).times(rate).minor == share.minor
-    )
-    net = next(exact, min(max(ideal, least), most))
+    rate = Fraction(group.decision.rate) / 100
+    own, all_ = share.minor / (1 + rate), (sum(given) + share.minor) / (1 + rate)
+    # The tax of either neighbour of the exact base is at most a unit away from what is left for it.
+    near = [net for net in (floor(own), ceil(own)) if least <= net <= most] or [min(max(floor(own), least), most)]
+    fits = [net for net in near if Money(net, currency).times(rate).minor == share.minor - net]
+    fits = [net for net in fits if abs(given[0] + net - all_) <= _ASTRAY]
+    net = min(fits or near, key=lambda net: abs(given[0] + net - all_))
     return Group(decision=group.decision, base=Money(net, currency), tax=Money(share.minor - net, currency))
