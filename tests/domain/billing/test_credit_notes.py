@@ -92,9 +92,7 @@ def test_the_credit_note_of_a_draft_waits_for_its_number(cast: Cast) -> None:
 def invoiced(draw: st.DrawFn) -> list[Group]:
     """What an invoice says of each of its rates."""
     rates = draw(st.lists(st.sampled_from(["20", "5.5", "2.1", "10", "27", "0"]), min_size=1, max_size=3, unique=True))
-    lines = [
-        line(draw(st.integers(1, 9000)), tax=Decision(category="S", rate=Decimal(rate))) for rate in rates
-    ]
+    lines = [line(draw(st.integers(1, 9000)), tax=Decision(category="S", rate=Decimal(rate))) for rate in rates]
     return by_rate(lines, "EUR")
 
 
