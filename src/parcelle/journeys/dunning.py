@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import dunning, entitlement, states, subscriptions
+from parcelle.domain.billing import dunning, entitlement, renewals, states, subscriptions
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing.models import Order
 from parcelle.journeys.renewal import each, tell_about, tell_subscriber
@@ -14,10 +14,9 @@ from parcelle.journeys.renewal import each, tell_about, tell_subscriber
 
 def run(*, now: datetime) -> dict[str, int]:
     """What is due about unpaid renewals and cancelled subscriptions; one that fails never stops the others."""
-    return {
-        "dunned": each(dunning.to_step(now), dunning.step, now=now)["done"],
-        "closed": each(subscriptions.to_close(now), subscriptions.close, now=now)["done"],
-    }
+    stepped = each(dunning.to_step(now), dunning.step, problem=dunning.note_problem, now=now)
+    closed = each(subscriptions.to_close(now), subscriptions.close, problem=renewals.note_problem, now=now)
+    return {"dunned": stepped["done"], "closed": closed["done"], "failed": stepped["failed"] + closed["failed"]}
 
 
 def remind(fact: Fact) -> None:

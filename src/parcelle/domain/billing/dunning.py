@@ -10,7 +10,7 @@ from django.db import transaction
 
 from parcelle.core import events
 from parcelle.core.states import move
-from parcelle.domain.billing import calendars, order_states, payment_states, states, subscriptions
+from parcelle.domain.billing import calendars, order_states, payment_states, renewals, states, subscriptions
 from parcelle.domain.billing.events import RenewalReminderDue, SubscriptionPastDue
 from parcelle.domain.billing.models import DunningStep, Order, Subscription
 from parcelle.domain.billing.renewals import lock
@@ -44,7 +44,16 @@ def step(order_id: UUID, *, now: datetime) -> bool:
         _remind(order, subscription, now=now)
     following = now + _LOOK_AGAIN if blocked else _next(order, subscription, now)
     Order.objects.filter(pk=order.pk).update(next_step_at=following)
+    if subscription.problem:
+        renewals.note_problem(subscription.pk, "")
     return True
+
+
+def note_problem(order_id: UUID, text: str) -> None:
+    """Why nothing could be done about an unpaid renewal, for the operator."""
+    subscription_id = Order.objects.values_list("subscription_id", flat=True).get(pk=order_id)
+    if subscription_id is not None:
+        renewals.note_problem(subscription_id, text)
 
 
 def _fall_behind(order: Order, subscription: Subscription, *, now: datetime) -> None:

@@ -98,6 +98,7 @@ def suspend(subscription: Subscription, why: str, *, now: datetime, actor: str =
         suspended_at=now,
         suspended_for=why,
         renews_at=None,
+        problem="",
     )
     revenue.note(subscription, now=now)
     events.record(

@@ -46,6 +46,13 @@ def to_remind(now: datetime) -> Iterator[UUID]:
     yield from due.values_list("pk", flat=True).iterator()
 
 
+def remind_at(subscription: Subscription, days: int) -> datetime | None:
+    """When a trial is reminded of for the time that comes so many days before its end."""
+    if subscription.state != states.TRIALING or subscription.trial_ends_at is None:
+        return None
+    return subscription.trial_ends_at - timedelta(days=days)
+
+
 @transaction.atomic(savepoint=False)
 def remind(subscription_id: UUID, *, now: datetime) -> bool:
     """Records the reminder that is due, once; true when there was one.

@@ -26,6 +26,7 @@ class Entry:
 
 
 COMMANDS: dict[str, Entry] = {
+    "billing": Entry("parcelle.surfaces.cli.billing:app", "Run and rehearse the calendar of billing.", django=True),
     "blueprint": Entry(
         "parcelle.surfaces.cli.blueprint:app", "Write, check and look at what can be sold.", django=True
     ),
