@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 
 from parcelle.core.logs import redact
@@ -32,6 +33,8 @@ from parcelle.domain.billing import (
 )
 from parcelle.domain.billing.models import Order, Payment, Subscription
 from parcelle.domain.tenancy.models import Organization
+
+logger = structlog.get_logger(__name__)
 
 # What would be said or done, by the fact that says so.
 _FACTS = {
@@ -117,7 +120,9 @@ class _Future:
                     for verb in verbs:
                         verb()
                     self._invoice(subscription)
-            except Exception as error:  # What the real night would park is a line of its own here.
+            except Exception as error:
+                # What the real night would park is a line of its own here.
+                logger.exception("a future could not be played", subscription_id=str(subscription.pk))
                 why = redact(f"{type(error).__name__}: {error}")
                 self.problems[subscription.pk] = self._about(subscription, at=at, kind="problem", detail=why)
 

@@ -76,7 +76,8 @@ def simulate(
     if as_json:
         print_json([_plain(each) for each in found])
         return
-    table = Table("Date", "What", "Customer", "Plan", "Period", *(f"[right]{name}[/]" for name in ("Net", "VAT", "Total")))
+    sums = (f"[right]{name}[/]" for name in ("Net", "VAT", "Total"))
+    table = Table("Date", "What", "Customer", "Plan", "Period", *sums)
     for each in found:
         table.add_row(*(escape(cell) for cell in _cells(each)))
     console().print(table)
