@@ -26,7 +26,7 @@ test: install $(VENV)/.requirements-dev ## all tests that this machine allows
 # loop running in its process, in which nothing else could use the database.
 	@failed=0; \
 	$(BIN)/python -m pytest -n auto --dist loadfile $(STACKS:%=--ignore=%) $(WHOLE:%=--ignore=%) $(PYTEST) || failed=1; \
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(STACKS) $(PYTEST) || failed=1; \
+	$(BIN)/python -m pytest -n auto --dist loadfile $(STACKS) $(PYTEST) || failed=1; \
 	$(BIN)/python -m pytest $(WHOLE) $(PYTEST) || failed=1; \
 	exit $$failed
 

@@ -49,7 +49,7 @@ from tests.simulators.portainer_stacks import ACTIVE, DEPLOYING, ERROR, INACTIVE
 
 needs.require("docker")
 needs.require("specs")
-pytestmark = [pytest.mark.slow, pytest.mark.django_db, pytest.mark.xdist_group("machines")]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 BLOCKING, BACKGROUND = "2.33.1", "2.44.0"
 VENDOR = Path(__file__).resolve().parents[1] / "simulators" / "erp-btp"
 SHIPPED = Path(__file__).resolve().parents[2] / "blueprints"

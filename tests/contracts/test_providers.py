@@ -37,7 +37,7 @@ from tests.simulators import portainer as simulator
 from tests.system import System
 
 # Building a template is done several times in one of them.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("engine")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TEMPLATE_SECRETS = {"template_password": "T-template-password", "database_password": "T-database-password"}
 
 

@@ -32,7 +32,7 @@ from parcelle.domain.provisioning.workflows import WORKFLOWS
 from parcelle.journeys import instance_control
 from tests.system import System
 
-pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("engine")]
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(900)]
 SECONDS = 300
 LABEL = "io.parcelle.instance"
 # What workflows call their steps that change something on a target, beside the provider's own phases.

@@ -24,7 +24,7 @@ from parcelle.domain.provisioning.providers.supervisord import Supervisord
 from tests import blueprints
 from tests.installation import Installation
 
-pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.xdist_group("outages")]
+pytestmark = [pytest.mark.crash, pytest.mark.slow]
 CHECKOUT = Path(__file__).parents[2]
 
 

@@ -47,7 +47,7 @@ from tests.docker import subnets
 from tests.docker.belongings import Belongings
 from tests.docker.swarm import Node, _network, _node, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("engine")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STACK = blueprints.ECHO.parent / "stack"
 PATIENCE = 180
 # The smallest stack: one service that needs nothing.

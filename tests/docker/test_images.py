@@ -21,7 +21,7 @@ from tests.docker.belongings import Belongings
 from tests.docker.swarm import until
 
 # Other tests use the same engine and the same processors at the same time.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("engine")]
+pytestmark = [pytest.mark.timeout(600)]
 Start = Callable[..., Container]
 
 # As the strictest blueprint runs it.

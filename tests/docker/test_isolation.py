@@ -31,7 +31,7 @@ from tests.docker import subnets
 from tests.docker.belongings import Belongings
 from tests.docker.swarm import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("engine")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 DOCKER_PORTS = (2375, 2376, 2377, 4243)
 # Prints which of the places on its standard input accept a connection.
 TRY = """

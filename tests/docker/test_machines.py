@@ -12,7 +12,7 @@ from docker.types import EndpointSpec, ServiceMode
 from tests.docker import build, swarm
 from tests.docker.swarm import Swarm
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("machines")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PUBLISHED: Any = {"Protocol": "tcp", "PublishedPort": 18080, "TargetPort": 8080, "PublishMode": "host"}
 
 

@@ -18,7 +18,7 @@ from parcelle.domain.provisioning.providers.docker import DockerProvider
 from tests.docker import subnets
 from tests.docker.belongings import Belongings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("engine")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 # With two networks each; an engine's default pools hold 31 networks in all.
 INSTANCES = 40
 TOGETHER = 4

@@ -39,7 +39,7 @@ from parcelle.domain.provisioning.providers.swarm import SwarmProvider
 from tests.docker import subnets
 from tests.docker.swarm import Node, Swarm, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("machines")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STACK = Path(__file__).resolve().parents[1] / "blueprints" / "stack"
 _ports = itertools.count(19000)
 
@@ -331,8 +331,9 @@ def test_what_was_updated_before_goes_back_too(tenants: Tenants) -> None:
 
     with pytest.raises(ServiceFailed, match=r"migrate.*migration refused, as told"):
         ensure(provider, replace(spec, blueprint=tenants.blueprint(fail)))
-    observed = provider.observe(spec.ref)
-    assert observed.status is Status.RUNNING and "migrate ended badly" in observed.detail
+    # The database is on its way back to its version of before.
+    until(lambda: provider.observe(spec.ref).status is Status.RUNNING, "the version of before runs")
+    assert "migrate ended badly" in provider.observe(spec.ref).detail
     assert "NEW" not in json.dumps(provider.cluster.look(spec.ref).by_key["db"].spec)
     assert answer(provider.endpoint(spec)) == "1"
     ensure(provider, spec)

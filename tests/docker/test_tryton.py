@@ -22,7 +22,7 @@ from tests.docker import subnets
 from tests.docker.belongings import Belongings
 
 # The template is initialised first: minutes where the machine is busy.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("engine")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PORTS = itertools.count(27000 + 100 * (os.getpid() % 50))
 TEMPLATE = {"template_password": "T-template-1", "database_password": "T-database-1", "secret_key": "x" * 32}
 

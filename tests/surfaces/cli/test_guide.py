@@ -23,7 +23,6 @@ from tests.needs import CHECKOUT
 from tests.surfaces.cli import typing_it
 
 # The stacks of one engine share its templates.
-pytestmark = pytest.mark.xdist_group("engine")
 GUIDE = (CHECKOUT / "docs" / "guide" / "vendor.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 COMMANDS = [line.removeprefix("$ ") for kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
