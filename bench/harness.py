@@ -103,6 +103,13 @@ def cpu_seconds(home: Path) -> dict[str, float]:
     return used
 
 
+def processor_time(before: dict[str, float], after: dict[str, float], units: int, unit: str) -> str:
+    """What one unit of work costs in each kind of process: the figure that other programs do not change."""
+    spent = {kind: 1000 * (after[kind] - before.get(kind, 0.0)) / units for kind in after}
+    kinds = ", ".join(f"{kind} {ms:.2f} ms" for kind, ms in sorted(spent.items()))
+    return f"processor time per {unit}: {sum(spent.values()):.2f} ms ({kinds})"
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """Linear interpolation between the two nearest; `percent` from 0 to 100."""
     ordered = sorted(values)

@@ -11,7 +11,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import claim, cpu_seconds, running_system
+from harness import claim, cpu_seconds, processor_time, running_system
 
 SIGN_UPS = 1000
 WORKERS = 2
@@ -87,8 +87,7 @@ def main() -> bool:
             jobs = dict(cursor.fetchall())
 
     print(f"registered in {registered:.1f} s, all live after {seconds:.1f} s, all mails after {with_mail:.1f} s")
-    spent = {kind: 1000 * (after[kind] - before.get(kind, 0.0)) / SIGN_UPS for kind in after}
-    print("processor time per sign-up: " + ", ".join(f"{kind} {ms:.1f} ms" for kind, ms in sorted(spent.items())))
+    print(processor_time(before, after, SIGN_UPS, "sign-up"))
     print(f"jobs: {jobs}")
     return all(
         (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -24,6 +24,8 @@ logger = structlog.get_logger(__name__)
 
 CHANNEL = "parcelle_work"
 POLL_SECONDS = 1.0
+# How often one process wakes workers for one source in a rush.
+WAKE_SECONDS = 0.25
 # While more is due than there are threads: how long to let threads become free, so that one query serves several.
 GATHER_SECONDS = 0.1
 # So many threads are not for the first source: however much of it there is, the others get on as well. But slowly:
@@ -37,11 +39,13 @@ Piece = Callable[[], None]
 class Source:
     """`take(most)` returns up to `most` pieces of work; nobody else is given them while their leases hold.
 
-    Each piece deals with its own failures; what it raises is only logged.
+    Each piece deals with its own failures; what it raises is only logged. No more than `at_once` of them are done at
+    a time by one worker: somebody outside who does not answer holds up no other work.
     """
 
     name: str
     take: Callable[[int], Sequence[Piece]]
+    at_once: int | None = None
 
 
 def wake(source: str) -> None:
@@ -50,15 +54,30 @@ def wake(source: str) -> None:
         cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, source])
 
 
+_woken_at: dict[str, float] = {}
+
+
+def wake_now_and_then(source: str) -> None:
+    """The same for work that comes in a rush: its first piece wakes workers, and the others are found with it.
+
+    Should they be too late for that, a worker looks by itself in a second.
+    """
+    now = time.monotonic()
+    if now >= _woken_at.get(source, now - WAKE_SECONDS) + WAKE_SECONDS:
+        _woken_at[source] = now
+        wake(source)
+
+
 class Dispatcher:
     """Takes from the sources, the more important first, and keeps up to `threads` pieces of work going."""
 
     def __init__(self, sources: Sequence[Source], *, threads: int) -> None:
         self.sources = sources
         self.threads = threads + SPARE
-        self.pieces: SimpleQueue[Piece | None] = SimpleQueue()
+        self.pieces: SimpleQueue[tuple[Source, Piece] | None] = SimpleQueue()
         self.changed = threading.Condition()
         self.busy = 0
+        self.busy_with: Counter[Source] = Counter()
         # When the rush of the first source is over, and when each of the others was looked at last.
         self.rush_until = 0.0
         self.looked_at: dict[str, float] = defaultdict(float)
@@ -146,12 +165,19 @@ class Dispatcher:
         return found, more
 
     def _take_from(self, source: Source, most: int) -> tuple[int, bool]:
+        if source.at_once is not None:
+            allowed = source.at_once - self.busy_with[source]
+            # The end of one of its pieces is news enough to look again.
+            most, waits = min(most, allowed), allowed <= most
+        else:
+            waits = False
         pieces = source.take(most) if most > 0 else ()
         with self.changed:
             self.busy += len(pieces)
+            self.busy_with[source] += len(pieces)
         for piece in pieces:
-            self.pieces.put(piece)
-        return len(pieces), len(pieces) >= most
+            self.pieces.put((source, piece))
+        return len(pieces), len(pieces) >= most and not waits
 
     def _room(self) -> int:
         return self.threads - self.busy
@@ -176,7 +202,8 @@ class Dispatcher:
     # --- working --------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while (piece := self.pieces.get()) is not None:
+        while (todo := self.pieces.get()) is not None:
+            source, piece = todo
             try:
                 piece()
             except Exception:
@@ -185,4 +212,6 @@ class Dispatcher:
                 connections.close_all()
                 with self.changed:
                     self.busy -= 1
+                    self.news = self.news or self.busy_with[source] == source.at_once
+                    self.busy_with[source] -= 1
                     self.changed.notify_all()

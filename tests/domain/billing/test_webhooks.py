@@ -10,8 +10,9 @@ import pytest
 from parcelle.domain.billing import webhooks
 from parcelle.domain.billing.errors import GatewayUnusable
 from parcelle.domain.billing.gateways import fake
-from parcelle.domain.billing.gateways.base import Forged, GatewayError
+from parcelle.domain.billing.gateways.base import Charge, Forged, GatewayError, Outcome
 from parcelle.domain.billing.models import FakeCharge, GatewayEvent, Payment
+from parcelle.domain.catalog.models import Price
 from tests.domain.billing.selling import LATER, attempt, click, open_shop, order
 from tests.people import NOW
 
@@ -112,3 +113,77 @@ def test_no_answer_of_the_service_leaves_the_payment_to_the_sweeper(
 def test_a_way_to_pay_that_is_not_set_up_takes_no_messages() -> None:
     with pytest.raises(GatewayUnusable):
         webhooks.receive("paypal", headers={}, body=b"{}", now=NOW)
+
+
+# --- taking them up -----------------------------------------------------------------------------------------
+
+
+def tell(number: int, about: object) -> None:
+    assert deliver(json.dumps({"id": f"evt-{number}", "kind": "x", "payment": str(about)}).encode())
+
+
+def states() -> dict[str, str]:
+    return dict(GatewayEvent.objects.values_list("event_id", "state"))
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_many_about_one_payment_cost_one_question_and_those_about_nothing_none(
+    payment: Payment, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    click(payment, "approved")
+    other = attempt(order(Price.objects.get()))
+    asked: list[object] = []
+    fetch = fake.FakeGateway.fetch
+
+    def noted(gateway: fake.FakeGateway, charge: Charge) -> Outcome:
+        asked.append(charge.payment_id)
+        return fetch(gateway, charge)
+
+    monkeypatch.setattr(fake.FakeGateway, "fetch", noted)
+    subjects = [payment.pk, uuid.UUID(int=5), payment.pk, "", other.pk, "nonsense", str(payment.pk).upper()]
+    for number, about in enumerate(subjects):
+        tell(number, about)
+    pieces = webhooks.take(most)
+    assert 0 < len(pieces) <= most
+    assert webhooks.take(most) == []
+    for piece in pieces:
+        piece()
+    assert set(asked) == {payment.pk, other.pk} and len(asked) == 3
+    assert states() == {f"evt-{n}": "ignored" if n in {1, 3, 5} else "done" for n in range(7)}
+    payment.refresh_from_db()
+    assert payment.state == "paid"
+
+
+def test_what_a_dead_worker_had_taken_up_is_due_again(payment: Payment) -> None:
+    click(payment, "approved")
+    deliver(news(payment))
+    assert webhooks.take(4)
+    assert webhooks.take(4) == []
+    GatewayEvent.objects.update(wait_until=NOW)
+    (piece,) = webhooks.take(4)
+    piece()
+    event = GatewayEvent.objects.get()
+    assert (event.state, event.attempts, event.wait_until) == ("done", 2, None)
+    # The first one was only slow.
+    piece()
+    event.refresh_from_db()
+    assert (event.state, event.wait_until) == ("done", None)
+
+
+def test_p11_the_last_attempt_that_fails_is_the_last(payment: Payment, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(news(payment))
+    event = GatewayEvent.objects.get()
+    monkeypatch.setattr(fake.FakeGateway, "fetch", lambda *_args: 1 / 0)
+    pauses = []
+    for _attempt in range(webhooks.MOST_ATTEMPTS):
+        (piece,) = webhooks.take(1)
+        piece()
+        event.refresh_from_db()
+        pauses.append(event.wait_until)
+        GatewayEvent.objects.filter(wait_until__isnull=False).update(wait_until=NOW)
+    assert [pause is None for pause in pauses] == [False] * (webhooks.MOST_ATTEMPTS - 1) + [True]
+    assert webhooks.take(1) == []
+    webhooks.retry(event.pk, actor="user:1", now=LATER)
+    event.refresh_from_db()
+    assert (event.state, event.attempts) == ("received", 0)
+    assert len(webhooks.take(1)) == 1

@@ -8,16 +8,7 @@ import procrastinate
 from django.utils import timezone
 from procrastinate.contrib.django import app as queue
 
-from parcelle.domain.billing import invoicing, payments, refunds, test_payments, webhooks
-
-
-@queue.task(
-    name="billing.process_event",
-    queue="payments",
-    retry=procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3),
-)
-def process_event(*, event_id: int) -> None:
-    webhooks.process(event_id, now=timezone.now())
+from parcelle.domain.billing import invoicing, payments, refunds, test_payments
 
 
 @queue.task(

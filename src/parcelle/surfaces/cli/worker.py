@@ -13,18 +13,20 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from parcelle.core import events
 from parcelle.core.dispatch import Dispatcher, Source
+from parcelle.domain.billing import intake, webhooks
 from parcelle.domain.notifications import actions as notifications
 from parcelle.domain.provisioning import operations
 from parcelle.domain.provisioning import tasks as provisioning
 
+# What the queue holds is rare: the schedule, the keeping of pools, what failed and is tried again.
+JOBS_AT_ONCE = 4
 # In the order in which people wait for them.
 SOURCES = (
     Source(operations.SOURCE, provisioning.take),
     Source(events.SOURCE, events.take),
+    Source(intake.SOURCE, webhooks.take, at_once=JOBS_AT_ONCE),
     Source(notifications.SOURCE, notifications.take),
 )
-# What the queue holds is rare: the schedule, the keeping of pools, what failed and is tried again.
-JOBS_AT_ONCE = 4
 
 
 def worker(

@@ -215,6 +215,8 @@ class Abilities:
     refunds: bool = False
     # The customer approves every payment; nothing can be taken later without them.
     prepaid: bool = True
+    # The service may have to be asked whether a message is its own, or for what proves it.
+    asks_about_messages: bool = False
     # Seconds from the first look on; the last one repeats until `gives_up_after`.
     looks: tuple[int, ...] = (5, 10, 20, 40, 60, 120, 300, 600)
     gives_up_after: int = 6 * 3600

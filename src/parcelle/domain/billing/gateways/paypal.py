@@ -64,6 +64,7 @@ class PayPal:
     abilities = Abilities(
         currencies=frozenset(DECIMALS),
         refunds=True,
+        asks_about_messages=True,
         looks=(5, 10, 20, 40, 60, 120, *(300,) * 72, _DAY),
         gives_up_after=30 * _DAY,
     )

@@ -167,6 +167,10 @@ class GatewayEvent(models.Model):
     received_at = models.DateTimeField(_("received"))
     done_at = models.DateTimeField(_("dealt with"), null=True, blank=True)
     error = models.TextField(_("error"), blank=True)
+    # Nobody deals with it before then: somebody is at it, or it failed and is tried again. Empty on one that was
+    # received: at once; on one that failed: never.
+    wait_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
     payment = models.ForeignKey(
         Payment, on_delete=models.PROTECT, null=True, blank=True, related_name="events", verbose_name=_("payment")
     )
@@ -176,7 +180,10 @@ class GatewayEvent(models.Model):
         verbose_name_plural = _("messages of payment services")
         ordering = ["-received_at"]
         constraints = [models.UniqueConstraint(fields=["gateway", "event_id"], name="gateway_event_once")]
-        indexes = [models.Index(fields=["-received_at"], name="gateway_event_newest")]
+        indexes = [
+            models.Index(fields=["-received_at"], name="gateway_event_newest"),
+            models.Index(fields=["id"], condition=Q(state__in=["received", "failed"]), name="gateway_event_open"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.gateway} {self.event_id}"
