@@ -284,9 +284,11 @@ def _start(home: Home, site: Site, supervisor: Supervisor, postgres: Postgres | 
     prepared = stamp.is_file() and stamp.read_text() == wanted
     with console.status("Starting…") as status:
         static = _collect_static(home)
+        # With nothing to prepare the site loads while the database starts: together they are most of the waiting.
+        at_once = prepared and static is None
         if postgres:
             status.update("Starting the database…")
-            _start_database(home, site, supervisor, postgres)
+            _start_database(home, site, supervisor, postgres, with_site=at_once)
         else:
             _check_external()
             supervisor.configure([], with_tenants=False)
@@ -303,7 +305,7 @@ def _start(home: Home, site: Site, supervisor: Supervisor, postgres: Postgres | 
             _finish(static, home, "static files")
             _static_stamp(home).write_text(_static_digest())
         status.update("Starting the site…")
-        # The site first and alone: worker and tenants would only make the first page wait.
+        # Without worker and tenants: they would only make the first page wait.
         everything = programs(home, postgres=postgres, bind=site.bind, port=site.port)
         before_worker = [program for program in everything if program.name != "worker"]
         supervisor.configure(before_worker, with_tenants=False)
@@ -321,16 +323,22 @@ def _start(home: Home, site: Site, supervisor: Supervisor, postgres: Postgres | 
     supervisor.update()
 
 
-def _start_database(home: Home, site: Site, supervisor: Supervisor, postgres: Postgres) -> None:
+def _start_database(home: Home, site: Site, supervisor: Supervisor, postgres: Postgres, *, with_site: bool) -> None:
+    """Returns once the database accepts connections; `with_site` starts at the same time what needs it first."""
     values = secrets_of(home, port=site.port)
     postgres.prepare(values["POSTGRES_PASSWORD"])
-    everything = programs(home, postgres=postgres, bind=site.bind, port=site.port)
-    supervisor.configure([p for p in everything if p.name == "postgres"], with_tenants=False)
-    supervisor.start()
-    postgres.wait_until_ready(values["POSTGRES_PASSWORD"])
     made = postgres.data / "parcelle-roles"
     # The rights this version wants, once; a version that wants others changes the number.
-    if not made.exists() or made.read_text() != "1":
+    has_roles = made.exists() and made.read_text() == "1"
+    at_once = [
+        program
+        for program in programs(home, postgres=postgres, bind=site.bind, port=site.port)
+        if program.name == "postgres" or (with_site and has_roles and program.name != "worker")
+    ]
+    supervisor.configure(at_once, with_tenants=False)
+    supervisor.start()
+    postgres.wait_until_ready(values["POSTGRES_PASSWORD"])
+    if not has_roles:
         create_roles(
             values["PARCELLE_SUPERUSER_DATABASE_URL"],
             {

@@ -13,8 +13,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from PIL import Image
-from pypdf import PdfReader
 
 from parcelle.core import events
 from parcelle.domain.billing import transfer_states
@@ -118,6 +116,9 @@ def recognise(content: bytes) -> str:
 
 
 def _is_pdf(content: bytes, _kind: str) -> bool:
+    # Large, and needed by few: as is Pillow below.
+    from pypdf import PdfReader
+
     if b"%%EOF" not in content[-1024:]:
         return False
     try:
@@ -127,6 +128,8 @@ def _is_pdf(content: bytes, _kind: str) -> bool:
 
 
 def _is_image(content: bytes, kind: str) -> bool:
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from parcelle.core.crypto import CannotDecrypt
+from parcelle.core.later import later
 from parcelle.core.rows import readable
 from parcelle.domain.billing.errors import GatewayUnusable
-from parcelle.domain.billing.gateways.bank_transfer import BankTransferGateway
 from parcelle.domain.billing.gateways.base import Gateway, Setting
-from parcelle.domain.billing.gateways.fake import FakeGateway
-from parcelle.domain.billing.gateways.mtn_momo.gateway import MtnMomoGateway
-from parcelle.domain.billing.gateways.paypal import PayPal
-from parcelle.domain.billing.gateways.stripe import StripeGateway
 from parcelle.domain.billing.models import GatewaySettings
 
-# name -> how to open it from an operator's values and whether they are for real money
+_HERE = "parcelle.domain.billing.gateways"
+# name -> how to open it from an operator's values and whether they are for real money; loaded when first opened
 GATEWAYS: dict[str, Callable[[Mapping[str, str], bool], Gateway]] = {
-    "bank_transfer": BankTransferGateway.open,
-    "fake": FakeGateway.open,
-    "mtn_momo": MtnMomoGateway.open,
-    "paypal": PayPal.open,
-    "stripe": StripeGateway.open,
+    "bank_transfer": later(f"{_HERE}.bank_transfer:BankTransferGateway.open"),
+    "fake": later(f"{_HERE}.fake:FakeGateway.open"),
+    "mtn_momo": later(f"{_HERE}.mtn_momo.gateway:MtnMomoGateway.open"),
+    "paypal": later(f"{_HERE}.paypal:PayPal.open"),
+    "stripe": later(f"{_HERE}.stripe:StripeGateway.open"),
 }
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from parcelle.core.later import later
 from parcelle.domain.provisioning.errors import ProvisioningError
 from parcelle.domain.provisioning.providers.base import Provider
-from parcelle.domain.provisioning.providers.docker import DockerProvider
-from parcelle.domain.provisioning.providers.null import NullProvider
-from parcelle.domain.provisioning.providers.portainer import PortainerProvider
-from parcelle.domain.provisioning.providers.process import ProcessProvider
-from parcelle.domain.provisioning.providers.swarm import SwarmProvider
 
-# name -> how to open it from the connection values of a target
+_HERE = "parcelle.domain.provisioning.providers"
+# name -> how to open it from the connection values of a target; loaded when first opened
 PROVIDERS: dict[str, Callable[[Mapping[str, Any]], Provider]] = {
-    "process": ProcessProvider.open,
-    "docker": DockerProvider.open,
-    "swarm": SwarmProvider.open,
-    "portainer": PortainerProvider.open,
-    "null": lambda _connection: NullProvider(),
+    "process": later(f"{_HERE}.process:ProcessProvider.open"),
+    "docker": later(f"{_HERE}.docker:DockerProvider.open"),
+    "swarm": later(f"{_HERE}.swarm:SwarmProvider.open"),
+    "portainer": later(f"{_HERE}.portainer:PortainerProvider.open"),
+    "null": later(f"{_HERE}.null:NullProvider.open"),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 from uuid import UUID
 
 from parcelle.domain.catalog.blueprints import Blueprint
@@ -27,6 +27,10 @@ class NullProvider:
     port_purposes: tuple[str, ...] = ()
     subnet_purposes: tuple[str, ...] = ()
     capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def open(cls, _connection: Mapping[str, Any]) -> NullProvider:
+        return cls()
 
     def check(self) -> TargetHealth:
         return TargetHealth(versions={}, running=0)
