@@ -83,6 +83,13 @@ class Workbench:
 
     def ensure(self, spec: Spec) -> None:
         for phase in self.provider.phases:
+            self._ensure(spec, phase)
+
+    def _ensure(self, spec: Spec, phase: str) -> None:
+        """As the runner does: once more where an engine that is busy did not answer in time."""
+        try:
+            self.provider.ensure(spec, phase, silent)
+        except TryAgain:
             self.provider.ensure(spec, phase, silent)
 
     def status(self, spec: Spec) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -32,6 +33,7 @@ from tests.docker.belongings import Belongings
 from tests.docker.swarm import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+_numbers = itertools.count()
 DOCKER_PORTS = (2375, 2376, 2377, 4243)
 # Prints which of the places on its standard input accept a connection.
 TRY = """
@@ -185,7 +187,8 @@ def machine_next_door() -> Iterator[Callable[[str], None]]:
     """Puts a machine with an open port 80 behind a cable of its own, under the address it is given."""
     if os.geteuid() or not shutil.which("ip"):
         needs.cannot("docker", "only root with iproute2 can change the machine's network")
-    name = f"pcl{os.getpid()}"
+    # The kernel takes a cable away some time after its namespace has gone.
+    name = f"p{os.getpid()}x{next(_numbers)}"
     servers: list[subprocess.Popen[bytes]] = []
 
     def put(address: str) -> None:
@@ -214,11 +217,16 @@ def machine_next_door() -> Iterator[Callable[[str], None]]:
 def rules() -> Iterator[Callable[[], None]]:
     """Runs what `parcelle firewall` prints, for this process's networks only."""
     pool, chain = subnets.own(), f"PCL{os.getpid()}"
+    ran = False
 
     def run() -> None:
+        nonlocal ran
+        ran = True
         subprocess.run(["sh"], input=firewall.script(pool, chain=chain).encode(), check=True)
 
     yield run
+    if not ran:
+        return
     for jump in (f"-D DOCKER-USER -s {pool} -j {chain}", f"-D INPUT -s {pool} -j {chain}-HOST"):
         subprocess.run(["iptables", "-w", *jump.split()], check=True)
     for removed in (chain, f"{chain}-HOST"):
