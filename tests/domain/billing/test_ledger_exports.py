@@ -7,16 +7,24 @@ import io
 import uuid
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 
 import pytest
+from django.db import DatabaseError, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parcelle.core.money import Money
-from parcelle.domain.billing import ledger, taxes
+from parcelle.domain.billing import invoicing, ledger, taxes
 from parcelle.domain.billing.ledger import accounts, exports, queries, rates
+from parcelle.domain.billing.models import ExchangeRate, FecNumber
 from parcelle.domain.tenancy.models import Organization
-from tests.people import NOW
+from tests.domain.billing import documents
+from tests.domain.billing.documents import QuickPress
+from tests.domain.billing.selling import LATER
+from tests.domain.billing.test_credit_notes import fulfilled
+from tests.people import NOW, Cast
+from tests.together import at_once
 
 YEAR = exports.FiscalYear.of(2026)
 DAY = NOW.date()
@@ -79,6 +87,57 @@ def test_numbered_without_gaps_in_the_order_of_days_and_within_the_year() -> Non
     found = {(row["EcritureNum"], row["EcritureDate"], row["PieceRef"]) for row in lines()}
     assert found == {("1", "20260101", "a"), ("2", "20260302", "b"), ("3", "20261231", "c")}
     assert {row["PieceRef"] for row in lines(exports.FiscalYear.of(2027))} == {"x"}
+
+
+@pytest.mark.django_db
+def test_a_number_stays_whatever_is_booked_later_for_an_earlier_day() -> None:
+    to = organization()
+    for day, number in ((date(2026, 3, 1), "a"), (date(2026, 3, 9), "b")):
+        sell(to, Money(1000, "EUR"), day=day, number=number)
+    before = [(row["EcritureNum"], row["PieceRef"]) for row in lines()]
+    for day, number in ((date(2026, 3, 5), "c"), (date(2026, 2, 1), "d")):
+        sell(to, Money(1000, "EUR"), day=day, number=number)
+    after = [(row["EcritureNum"], row["PieceRef"]) for row in lines()]
+    assert after[: len(before)] == before
+    assert list(dict.fromkeys(after)) == [("1", "a"), ("2", "b"), ("3", "d"), ("4", "c")]
+    # Another fiscal year is another file.
+    assert {row["EcritureNum"] for row in lines(exports.FiscalYear.of(2026, last_month=3))} == {"1", "2", "3", "4"}
+    with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+        FecNumber.objects.update(number=9)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_exports_at_once_number_once(cast: Cast) -> None:
+    for day in range(1, 10):
+        sell(cast.organization, Money(1000, "EUR"), day=date(2026, 3, day), number=f"FA-{day}")
+    files = at_once([partial(lambda: b"".join(exports.fec(YEAR))) for _number in range(4)]).all()
+    assert len(set(files)) == 1
+    assert sorted(FecNumber.objects.values_list("number", flat=True)) == list(range(1, 10))
+
+
+@pytest.mark.django_db
+def test_what_was_settled_shares_a_letter(cast: Cast) -> None:
+    placed, _payment = fulfilled(cast)
+    documents.vendor()
+    invoice = invoicing.draft_for_order(placed.pk, now=LATER)
+    assert invoice is not None
+    # Paid and not invoiced yet: it is open.
+    assert [row["EcritureLet"] for row in lines() if row["CompteNum"] == "411000"] == [""]
+    invoicing.finalise(invoice.pk, clock=lambda: LATER, press=QuickPress())
+    settled = [row for row in lines() if row["CompteNum"] == "411000"]
+    assert {(row["EcritureLet"], row["DateLet"]) for row in settled} == {(placed.number, "20260302")}
+    assert len(settled) == 2
+    assert {row["EcritureLet"] for row in lines() if row["CompteNum"] != "411000"} == {""}
+
+
+@pytest.mark.django_db
+def test_an_entered_rate_counts_from_its_day() -> None:
+    to = organization()
+    ExchangeRate.objects.create(currency="USD", per_euro=Decimal("1.25"), source="BCE", dated=date(2026, 3, 1))
+    ExchangeRate.objects.create(currency="USD", per_euro=Decimal("1.5"), source="BCE", dated=date(2026, 3, 9))
+    sell(to, Money(1000, "USD"), day=date(2026, 3, 2))
+    sell(to, Money(1000, "USD"), day=date(2026, 3, 10))
+    assert [row["Debit"] for row in lines() if row["CompteNum"] == "411000"] == ["9,60", "8,00"]
 
 
 @pytest.mark.django_db

@@ -196,16 +196,20 @@ def _receive(payment: Payment, order: Order, paid: Paid, *, now: datetime) -> No
         to = payment_states.PARKED if payment.state in payment_states.UNSETTLED else payment_states.PAID_LATE
         _move(payment, to, reason=doubt, **received)
         if to == payment_states.PARKED:
-            ledger.payment_parked(payment, received=paid.received, now=now)
+            ledger.payment_parked(payment, received=paid.received, now=now, value_date=paid.value_date)
         else:
-            ledger.payment_received(payment, order, received=paid.received, surplus=True, now=now)
+            ledger.payment_received(
+                payment, order, received=paid.received, surplus=True, now=now, value_date=paid.value_date
+            )
         _park(payment, doubt, now=now)
         return
     fee = paid.fee.minor if paid.fee is not None and paid.fee.currency == payment.currency else None
     late = payment.state in _GIVEN_UP
     _move(payment, payment_states.PAID_LATE if late else payment_states.PAID, fee_minor=fee, reason="", **received)
     surplus = order.state != order_states.OPEN
-    ledger.payment_received(payment, order, received=paid.received, surplus=surplus, now=now)
+    ledger.payment_received(
+        payment, order, received=paid.received, surplus=surplus, now=now, value_date=paid.value_date
+    )
     if fee:
         ledger.fee_kept(payment, Money(fee, payment.currency), now=now)
     events.record(

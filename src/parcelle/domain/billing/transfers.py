@@ -268,7 +268,14 @@ def _note_surplus(
     if not surplus or (transfer.state == transfer_states.PARKED and row.currency != transfer.currency):
         return
     amount, payment = Money(surplus, row.currency), transfer.payment
-    ledger.transfer_surplus(payment, payment.order, amount=amount, key=f"transfer-{key}:{row.pk}", now=now)
+    ledger.transfer_surplus(
+        payment,
+        payment.order,
+        amount=amount,
+        key=f"transfer-{key}:{row.pk}",
+        now=now,
+        value_date=row.value_date,
+    )
     events.record(
         TransferSurplus(**_about(transfer), confirmation_id=row.pk, amount_minor=surplus, currency=row.currency),
         now=now,

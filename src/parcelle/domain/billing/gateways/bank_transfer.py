@@ -7,9 +7,10 @@ No service stands behind it. What `fetch` tells is the truth of our own books, `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import ClassVar
 
+from django.db.models import Max
 from django.utils import timezone
 
 from parcelle.core.money import Money
@@ -30,7 +31,7 @@ from parcelle.domain.billing.gateways.base import (
     RefundRequest,
     Setting,
 )
-from parcelle.domain.billing.models import Transfer
+from parcelle.domain.billing.models import Confirmation, Transfer
 
 DAYS = 14
 
@@ -154,10 +155,11 @@ class BankTransferGateway:
             # The instructions were never written down: nobody can have followed them.
             return self.start(charge)
         if transfer.state in {transfer_states.CONFIRMED, transfer_states.LATE, transfer_states.RECALLED}:
-            return Paid(received=transfer.amount, fee=Money(transfer.shortfall_minor, transfer.currency))
+            fee = Money(transfer.shortfall_minor, transfer.currency)
+            return Paid(received=transfer.amount, fee=fee, value_date=_value_date(transfer))
         if transfer.state == transfer_states.PARKED:
             foreign = transfer.confirmations.exclude(currency=transfer.currency).latest("created_at")
-            return Paid(received=foreign.amount)
+            return Paid(received=foreign.amount, value_date=foreign.value_date)
         if transfer.state == transfer_states.REFUSED:
             return Declined(code="declined", remark=transfer.reason_text or transfer.reason)
         if transfer.state == transfer_states.LAPSED:
@@ -172,6 +174,12 @@ class BankTransferGateway:
 
     def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> Event:
         raise Forged("nobody sends messages about bank transfers")
+
+
+def _value_date(transfer: Transfer) -> date | None:
+    """The day on which the last part of it counted."""
+    counted = transfer.confirmations.filter(state=Confirmation.COUNTED)
+    return counted.aggregate(last=Max("value_date"))["last"]  # type: ignore[no-any-return]
 
 
 def _instructions(transfer: Transfer) -> Instructions:

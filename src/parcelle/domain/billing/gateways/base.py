@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import ClassVar, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -91,7 +92,8 @@ class Paid(Outcome):
 
     `returned` is what has been given back of it in all, by us or on the service's own pages; None where that is not
     told. `disputed`: the customer contests it and nothing is decided yet. `won`: a dispute was decided for us, so
-    money that had been taken back is ours again.
+    money that had been taken back is ours again. `value_date`: the day the money counts from, where that is another
+    than the day on which we hear of it.
     """
 
     received: Money
@@ -100,6 +102,7 @@ class Paid(Outcome):
     returned: Money | None = None
     disputed: bool = False
     won: bool = False
+    value_date: date | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

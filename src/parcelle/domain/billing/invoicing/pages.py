@@ -13,16 +13,13 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from segno import helpers
 
 from parcelle.core.money import Money
 from parcelle.core.templatetags.written import day as written
-from parcelle.domain.billing import taxes
+from parcelle.domain.billing import epc, taxes
+from parcelle.domain.billing.bank_accounts import Account
 from parcelle.domain.billing.invoicing import mentions
 from parcelle.domain.billing.invoicing.content import CARD, CREDIT_NOTE, ONLINE, TRANSFER, Content, Group
-
-# What the European Payments Council's code can carry.
-_MOST_QR = Money(99_999_999_999, "EUR")
 
 
 @dataclass(frozen=True)
@@ -175,17 +172,9 @@ def _pay(content: Content, number: str) -> dict[str, Any] | None:
 
 def _qr(content: Content, reference: str) -> SafeString:
     """For a banking application to read; only euros can be asked for like this."""
-    if content.currency != "EUR" or not reference or content.due > _MOST_QR:
-        return SafeString("")
-    code = helpers.make_epc_qr(
-        name=content.seller.name[:70],
-        iban=content.seller.iban,
-        amount=Decimal(content.due.amount),
-        text=reference[:140],
-        bic=content.seller.bic or None,
-        encoding="utf-8",
-    )
-    return mark_safe(_svg(code))  # noqa: S308 - squares, and nothing that anybody typed
+    account = Account(currency=content.currency, iban=content.seller.iban, bic=content.seller.bic)
+    code = epc.qr_code(account, holder=content.seller.name, amount=content.due, text=reference) if reference else None
+    return mark_safe(_svg(code)) if code else SafeString("")  # noqa: S308 - squares, and nothing that anybody typed
 
 
 def _svg(code: segno.QRCode) -> str:

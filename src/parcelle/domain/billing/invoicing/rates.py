@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date
 
 from parcelle.domain.billing.invoicing.content import Euros
+from parcelle.domain.billing.ledger.rates import FIXED
 from parcelle.domain.billing.models import ExchangeRate
 
-# The CFA francs have had a fixed parity since the euro began.
 _FIXED = {
-    currency: Euros(per_euro="655.957", source="parité fixe", dated=date(1999, 1, 1)) for currency in ("XAF", "XOF")
+    currency: Euros(per_euro=str(rate), source="parité fixe", dated=date(1999, 1, 1))
+    for currency, rate in FIXED.items()
 }
 
 

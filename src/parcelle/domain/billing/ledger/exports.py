@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cache
 
 from django.utils import timezone, translation
 
 from parcelle.core.money import Money
-from parcelle.domain.billing.ledger import accounts, queries, rates
+from parcelle.domain.billing.ledger import accounts, lettering, numbering, queries, rates
 from parcelle.domain.billing.models import LedgerEntry, LedgerTransaction
 
 FEC_COLUMNS = (
@@ -68,10 +69,6 @@ class FiscalYear:
         return cls(start=following.replace(year=following.year - 1), end=following - timedelta(days=1))
 
 
-def fixed_rates(currency: str, _day: date) -> Decimal | None:
-    return rates.FIXED.get(currency)
-
-
 def fec_name(siren: str, year: FiscalYear) -> str:
     """As the administration wants files called: `123456782FEC20261231.txt`. Raises FecRefused."""
     if len(siren) != 9 or not siren.isdecimal():
@@ -79,22 +76,31 @@ def fec_name(siren: str, year: FiscalYear) -> str:
     return f"{siren}FEC{year.end:%Y%m%d}.txt"
 
 
-def fec(year: FiscalYear, *, rate: Rates = fixed_rates) -> Iterator[bytes]:
-    """The lines of the file. Transactions are numbered without gaps in the order of their days. Raises FecRefused."""
+def fec(year: FiscalYear, *, rate: Rates = rates.per_euro) -> Iterator[bytes]:
+    """The lines of the file, in the order of their numbers. Raises FecRefused.
+
+    Numbers have no gaps and stay: what was booked for an earlier day since the last export comes after it.
+    """
+    rate = cache(rate)
+    numbering.give_numbers(since=year.start, until=year.end)
+    letters = lettering.of(until=year.end)
     yield _fec_line(FEC_COLUMNS)
     with translation.override("fr"):
-        for number, booked in enumerate(queries.journal(since=year.start, until=year.end), start=1):
-            for values in _fec_entries(booked, number, rate):
+        for number, booked in numbering.journal(year.end):
+            for values in _fec_entries(booked, number, letters, rate):
                 yield _fec_line([values[column] for column in FEC_COLUMNS])
 
 
-def _fec_entries(booked: LedgerTransaction, number: int, rate: Rates) -> Iterator[Mapping[str, str]]:
+def _fec_entries(
+    booked: LedgerTransaction, number: int, letters: Mapping[int, lettering.Letter], rate: Rates
+) -> Iterator[Mapping[str, str]]:
     entries = sorted(booked.entries.all(), key=lambda entry: entry.pk)
     euros = _euros(entries, booked.date, rate)
     for entry in entries:
         amount, name = euros[entry.pk], accounts.account(entry.account).name
         aux_number, aux_name = _customer(entry)
         foreign = entry.currency != rates.EURO
+        letter = letters.get(entry.pk)
         yield {
             "JournalCode": booked.journal,
             "JournalLib": str(booked.get_journal_display()),
@@ -109,8 +115,8 @@ def _fec_entries(booked: LedgerTransaction, number: int, rate: Rates) -> Iterato
             "EcritureLib": f"{booked.get_kind_display()} {booked.reference}",
             "Debit": _comma(amount if amount.minor > 0 else Money.zero(rates.EURO)),
             "Credit": _comma(-amount if amount.minor < 0 else Money.zero(rates.EURO)),
-            "EcritureLet": "",
-            "DateLet": "",
+            "EcritureLet": letter.code if letter else "",
+            "DateLet": f"{letter.on:%Y%m%d}" if letter else "",
             "ValidDate": f"{timezone.localdate(booked.at):%Y%m%d}",
             "Montantdevise": _comma(entry.amount) if foreign else "",
             "Idevise": entry.currency if foreign else "",

@@ -148,19 +148,25 @@ def _sale(parts: Sequence[Taxed], party: Party) -> list[Line]:
 # --- payments -----------------------------------------------------------------------------------------------
 
 
-def payment_received(payment: Payment, order: Order, *, received: Money, surplus: bool, now: datetime) -> None:
+def payment_received(
+    payment: Payment, order: Order, *, received: Money, surplus: bool, now: datetime, value_date: date | None = None
+) -> None:
     """Money came in: for its order, or as `surplus` for the customer to use or get back."""
     kind = LedgerTransaction.SURPLUS if surplus else LedgerTransaction.PAYMENT
     to = accounts.CREDIT if surplus else accounts.CUSTOMERS
-    _move(payment, kind, f"payment:{payment.pk}", accounts.rail(payment.gateway), received, to, order=order, now=now)
+    key, rail = f"payment:{payment.pk}", accounts.rail(payment.gateway)
+    _move(payment, kind, key, rail, received, to, order=order, now=now, date_=value_date)
 
 
-def transfer_surplus(payment: Payment, order: Order, *, amount: Money, key: str, now: datetime) -> None:
+def transfer_surplus(
+    payment: Payment, order: Order, *, amount: Money, key: str, now: datetime, value_date: date | None = None
+) -> None:
     """Money came by bank transfer that pays for nothing: the customer may use it or get it back."""
-    _move(payment, LedgerTransaction.SURPLUS, key, accounts.BANK, amount, accounts.CREDIT, order=order, now=now)
+    kind, to = LedgerTransaction.SURPLUS, accounts.CREDIT
+    _move(payment, kind, key, accounts.BANK, amount, to, order=order, now=now, date_=value_date)
 
 
-def payment_parked(payment: Payment, *, received: Money, now: datetime) -> None:
+def payment_parked(payment: Payment, *, received: Money, now: datetime, value_date: date | None = None) -> None:
     """Money came in otherwise than asked: it is nobody's until a human looked."""
     post(
         key=f"parked:{payment.pk}",
@@ -173,6 +179,7 @@ def payment_parked(payment: Payment, *, received: Money, now: datetime) -> None:
             Line(account=accounts.SUSPENSE, amount=-received),
         ],
         now=now,
+        date_=value_date,
     )
 
 
@@ -253,7 +260,16 @@ def chargeback_won(payment: Payment, order: Order, *, amount: Money, dispute: st
 
 
 def _move(
-    payment: Payment, kind: str, key: str, money: str, amount: Money, to: str, *, order: Order, now: datetime
+    payment: Payment,
+    kind: str,
+    key: str,
+    money: str,
+    amount: Money,
+    to: str,
+    *,
+    order: Order,
+    now: datetime,
+    date_: date | None = None,
 ) -> None:
     post(
         key=key,
@@ -263,6 +279,7 @@ def _move(
         subject_id=payment.pk,
         lines=[Line(account=money, amount=amount), Line(account=to, amount=-amount, party=Party.of(order))],
         now=now,
+        date_=date_,
     )
 
 

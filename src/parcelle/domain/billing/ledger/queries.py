@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from django.db.models import Prefetch, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from parcelle.core.money import Money
 from parcelle.domain.billing.ledger import accounts
@@ -114,11 +113,3 @@ def trial_balance(*, since: date | None = None, until: date | None = None) -> li
         )
         for row in sums
     ]
-
-
-def journal(*, since: date, until: date) -> Iterator[LedgerTransaction]:
-    """Transactions with their entries, in the order of their days."""
-    booked = LedgerTransaction.objects.filter(date__gte=since, date__lte=until).order_by("date", "id")
-    # Without what buyers typed, which is encrypted and not asked for here.
-    entries = LedgerEntry.objects.select_related("organization", "order__organization").defer("order__buyer")
-    yield from booked.prefetch_related(Prefetch("entries", entries)).iterator(chunk_size=500)

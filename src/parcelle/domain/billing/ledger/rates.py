@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
 from parcelle.core.money import Money, decimals
+from parcelle.domain.billing.models import ExchangeRate
 
 EURO = "EUR"
 # The CFA francs have had a fixed parity since the euro began.
 FIXED = {"XAF": Decimal("655.957"), "XOF": Decimal("655.957")}
+
+
+def per_euro(currency: str, day: date) -> Decimal | None:
+    """The newest rate that an operator entered for that day, or the fixed one; None where nobody knows."""
+    known = ExchangeRate.objects.filter(currency=currency, dated__lte=day).order_by("-dated").first()
+    return known.per_euro if known else FIXED.get(currency)
 
 
 def in_euros(entries: Sequence[Money], per_euro: Decimal) -> list[Money]:

@@ -10,7 +10,7 @@ from parcelle.domain.billing.models.invoices import (
     NumberSeries,
     VatCheck,
 )
-from parcelle.domain.billing.models.ledger import LedgerEntry, LedgerTransaction
+from parcelle.domain.billing.models.ledger import FecNumber, LedgerEntry, LedgerTransaction
 from parcelle.domain.billing.models.orders import CouponUse, Order
 from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
 from parcelle.domain.billing.models.renewals import DunningStep, RevenueMovement
@@ -34,6 +34,7 @@ __all__ = [
     "DunningStep",
     "ExchangeRate",
     "FakeCharge",
+    "FecNumber",
     "GatewayEvent",
     "GatewaySettings",
     "Handover",

@@ -77,6 +77,23 @@ class LedgerTransaction(models.Model):
         return f"{self.get_kind_display()} {self.reference}"
 
 
+class FecNumber(models.Model):
+    """A transaction's number in the FEC of a fiscal year: given at the first export with it, without gaps, and kept."""
+
+    transaction = models.ForeignKey(LedgerTransaction, on_delete=models.PROTECT, related_name="fec_numbers")
+    year_end = models.DateField()
+    number = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["year_end", "number"], name="fec_number_once"),
+            models.UniqueConstraint(fields=["transaction", "year_end"], name="fec_one_number_each"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}"
+
+
 class LedgerEntry(models.Model):
     """One line of a transaction: a debit when positive, a credit when negative.
 
