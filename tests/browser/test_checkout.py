@@ -69,12 +69,12 @@ def fill_in(page: Page, words: Selling, person: Person) -> None:
         (words.person.phone, person.phone if words is FR else "+33 6 12 34 56 78"),
     ):
         page.get_by_label(label, exact=True).fill(value)
-    # Its label also says that it may stay empty.
-    page.get_by_label(re.compile(f"^{words.person.company} ")).fill(person.company)
+    page.get_by_label(words.person.company, exact=True).fill(person.company)
     page.get_by_label(words.person.terms).check()
     page.get_by_label(words.country, exact=True).select_option("FR")
     page.get_by_label(words.address, exact=True).fill("1 rue de la Paix")
     page.get_by_label(words.town, exact=True).fill("Paris")
+    page.get_by_label("SIREN", exact=True).fill("552 100 554")
 
 
 def order(page: Page, words: Selling, person: Person) -> None:

@@ -32,6 +32,7 @@ def momo(site: str) -> Iterator[Momo]:
 def order(page: Page, phone: str) -> None:
     """Buys the popular plan up to the moment in which the telephone rings."""
     page.get_by_role("link", name="Choisir Silver").click()
+    page.get_by_label("Vous-même, à titre privé").check()
     for label, value in (
         ("Nom", "Ndiaye"),
         ("Prénom", "Awa"),

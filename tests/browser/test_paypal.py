@@ -25,6 +25,7 @@ def _paypal(site: str) -> Iterator[None]:
 def order(page: Page) -> None:
     """Buys the popular plan up to PayPal's own page."""
     page.get_by_role("link", name="Choisir Silver").click()
+    page.get_by_label("Vous-même, à titre privé").check()
     for label, value in (
         ("Nom", "Ndiaye"),
         ("Prénom", "Awa"),

@@ -119,12 +119,24 @@ def test_a_customer_without_siren_is_named() -> None:
     buy(replace(AWA, siren=""))
     jobs.work_off(LATER)
     assert [p["code"] for p in Invoice.objects.get().problems] == ["buyer_siren"]
+    [asked] = [m for m in mail.outbox if "facture" in m.subject and not m.attachments]
+    assert "SIREN" in asked.body and "/billing/details/" in asked.body
     details = BillingDetails.objects.get()
     details.siren = "552100554"
     details.save()
     invoices.retry(organization_id=details.organization_id)
     jobs.work_off(LATER)
     assert Invoice.objects.get().state == "finalised"
+
+
+def test_what_was_given_back_before_there_was_an_invoice_is_credited_with_it() -> None:
+    documents.vendor()
+    payment = buy()
+    refunds.request(payment.pk, amount=payment.amount, reason="goodwill", actor="operator", now=LATER, by_hand=True)
+    for fact in Fact.objects.filter(name="PaymentRefunded"):
+        invoices.credit_refund(fact)
+    jobs.work_off(LATER)
+    assert sorted(Invoice.objects.values_list("number", flat=True)) == ["AV-2026-000001", "FA-2026-000001"]
 
 
 def test_documents_are_dropped_for_the_platform_once(tmp_path: Path, settings: Settings) -> None:

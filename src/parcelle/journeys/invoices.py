@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import invoicing
+from parcelle.domain.billing import invoicing, refunds
 from parcelle.domain.billing.invoicing import delivery, details, requests
 from parcelle.domain.billing.invoicing.press import PressFailed
 from parcelle.domain.billing.models import Invoice
@@ -23,7 +23,11 @@ logger = structlog.get_logger(__name__)
 
 def invoice_order(fact: Fact) -> None:
     """A fulfilled order gets its invoice, which says that it is paid; once."""
-    invoicing.draft_for_order(UUID(fact.data["order_id"]), now=timezone.now())
+    now, order_id = timezone.now(), UUID(fact.data["order_id"])
+    invoicing.draft_for_order(order_id, now=now)
+    # What was given back before there was an invoice.
+    for refund_id in refunds.done_of(order_id):
+        invoicing.credit_for_refund(refund_id, now=now)
 
 
 def credit_refund(fact: Fact) -> None:
@@ -68,6 +72,31 @@ def _midnight(invoice: Invoice) -> str | None:
 def hand_over(fact: Fact) -> None:
     """The document goes to the platform, where one is set up; once."""
     delivery.hand_over(UUID(fact.data["invoice_id"]), now=timezone.now())
+
+
+def ask_for_details(fact: Fact) -> None:
+    """What only the customer knows is asked of them by mail; once per invoice."""
+    if not any(code.startswith("buyer_") for code in fact.data["codes"]):
+        return
+    invoice = Invoice.objects.select_related("organization").get(pk=UUID(fact.data["invoice_id"]))
+    owner, language = organizations.owner_of(invoice.organization_id), invoice.content["language"]
+    slug = invoice.organization.slug
+    notifications.send(
+        key=f"billing-details:{invoice.pk}",
+        kind="billing_details",
+        to=owner.email,
+        language=language,
+        context={
+            "first_name": owner.first_name,
+            "company": invoice.organization.name,
+            "amount": invoice.total.format(language),
+            "missing": [code for code in fact.data["codes"] if code.startswith("buyer_")],
+            "url": f"{settings.PUBLIC_URL}/billing/details/{slug}",
+            "dashboard_url": f"{settings.PUBLIC_URL}/dashboard",
+        },
+        organization_id=invoice.organization_id,
+        now=timezone.now(),
+    )
 
 
 def retry(*, organization_id: UUID | None = None) -> int:

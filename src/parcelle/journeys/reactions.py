@@ -6,6 +6,7 @@ from parcelle.core.events import Reaction, react
 from parcelle.domain.billing.events import (
     ChangeScheduled,
     InvoiceFinalised,
+    InvoiceWaiting,
     OrderFulfilled,
     OrderLeftOpen,
     OrderPaid,
@@ -75,6 +76,7 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     OrderFulfilled: (invoices.invoice_order,),
     PaymentRefunded: (invoices.credit_refund,),
     InvoiceFinalised: (invoices.send, invoices.hand_over),
+    InvoiceWaiting: (invoices.ask_for_details,),
     SubscriptionStarted: (checkout.resume_kept,),
 }
 

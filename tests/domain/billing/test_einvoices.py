@@ -16,6 +16,7 @@ from typing import Any
 import facturx
 import pikepdf
 import pytest
+from django.conf import settings as django_settings
 
 from parcelle.core.money import Money
 from parcelle.domain.billing import invoicing
@@ -131,6 +132,8 @@ def _is_pdf_a3(pdf: bytes, xml: bytes, *, language: str) -> None:
         assert opened.trailer.ID
         fonts = [page.Resources.Font for page in opened.pages if "/Font" in page.Resources]
         for font in (font for each in fonts for font in each.values()):
+            # The product's own letters, and not what the machine has instead.
+            assert not django_settings.DOCUMENT_FONTS or "Inter" in str(font.BaseFont)
             for inner in font.DescendantFonts:
                 assert {"/FontFile2", "/FontFile3"} & set(inner.FontDescriptor.keys())
 

@@ -123,6 +123,7 @@ def test_what_was_settled_shares_a_letter(cast: Cast) -> None:
     assert invoice is not None
     # Paid and not invoiced yet: it is open.
     assert [row["EcritureLet"] for row in lines() if row["CompteNum"] == "411000"] == [""]
+    documents.customer(cast.organization)
     invoicing.finalise(invoice.pk, clock=lambda: LATER, press=QuickPress())
     settled = [row for row in lines() if row["CompteNum"] == "411000"]
     assert {(row["EcritureLet"], row["DateLet"]) for row in settled} == {(placed.number, "20260302")}

@@ -70,12 +70,19 @@ def test_an_invoice_is_credited_after_a_confirmation(cast: Cast, olga: Client, m
     asked = olga.get(path).content.decode()
     assert "58,80" in asked
     assert not Invoice.objects.filter(kind="credit_note").exists()
-    olga.post(path, {"confirmed": "credit", f"shown-{issued.pk}": "5880"}, follow=True)
+    said = {"confirmed": "credit", f"shown-{issued.pk}": "5880", "reason": "Geste commercial"}
+    for wrong in ({"amount": "58,81 €"}, {"amount": "peu"}, {"amount": "0"}, {"amount": "10", "reason": ""}):
+        again = olga.post(path, {**said, **wrong}).content.decode()
+        assert "bo-error" in again
+    assert not Invoice.objects.filter(kind="credit_note").exists()
+    for _time in range(2):
+        olga.post(path, {**said, "amount": "18,80 €"}, follow=True)
     jobs.work_off(NOW)
     note = Invoice.objects.get(kind="credit_note")
-    assert (note.number, note.total, note.corrects) == ("AV-2026-000001", issued.total, issued)
-    olga.post(path, {"confirmed": "credit", f"shown-{issued.pk}": "5880"}, follow=True)
-    assert Invoice.objects.filter(kind="credit_note").count() == 1
+    assert (note.number, note.total_minor, note.corrects) == ("AV-2026-000001", 1880, issued)
+    assert note.content["reason"] == "Geste commercial"
+    olga.post(path, {**said, f"shown-{issued.pk}": "4000", "amount": "40,00 €"}, follow=True)
+    assert sorted(Invoice.objects.filter(kind="credit_note").values_list("total_minor", flat=True)) == [1880, 4000]
     assert "AV-2026-000001" in page(olga, f"invoice/{issued.pk}/change/")
 
 

@@ -47,6 +47,22 @@ def test_credit_notes_and_statement_are_there(cast: Cast, issued: Invoice) -> No
     assert "AV-2026-000001" in page
     assert "corrige FA-2026-000001" in page
     assert "Relevé de compte" in page
+    status, rows = see(cast.owner, "/billing/statement/maconnerie-diop/EUR")
+    assert status == 200
+    assert [row.split(",")[2:] for row in rows.splitlines()[1:]] == [
+        ["FA-2026-000001", "EUR", "58.80", "58.80"],
+        ["AV-2026-000001", "EUR", "-8.80", "50.00"],
+    ]
+    assert see(cast.owner, "/billing/statement/maconnerie-diop/XAF")[0] == 404
+    assert see(cast.stranger, "/billing/statement/maconnerie-diop/EUR")[0] == 404
+
+
+def test_an_invoice_is_payee_and_a_payment_paye(cast: Cast) -> None:
+    documents.vendor()
+    documents.customer(cast.organization)
+    paid = content(line(), paid_on=NOW.date(), means="online", due_on=None)
+    documents.issue(cast.organization, paid)
+    assert "Payée" in see(cast.owner)[1]
 
 
 def test_what_is_still_missing_is_asked_for(cast: Cast) -> None:

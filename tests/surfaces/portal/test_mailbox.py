@@ -56,5 +56,22 @@ def test_the_html_part_is_shut_in(client: Client) -> None:
     assert '<base target="_blank">' in text_of(part)
 
 
+def test_attachments_are_listed_and_saved(client: Client) -> None:
+    mail = EmailMultiAlternatives("Facture", "Voici", "a@b.example", ["c@d.example"])
+    mail.attach_alternative("<html><head></head><body>Voici</body></html>", "text/html")
+    mail.attach("FA-2026-000001.pdf", b"%PDF-1.7 bytes", "application/pdf")
+    mail.attach("é <b>.html", "<script>alert(1)</script>", "text/html")
+    MailboxBackend().send_messages([mail])
+    stored = MailboxMail.objects.latest("id")
+    page = client.get(f"/mailbox/{stored.pk}").content.decode()
+    assert "FA-2026-000001.pdf" in page and "é &lt;b&gt;.html" in page
+    answer = client.get(f"/mailbox/{stored.pk}/files/0")
+    assert b"".join(answer.streaming_content) == b"%PDF-1.7 bytes"  # type: ignore[attr-defined]
+    answer = client.get(f"/mailbox/{stored.pk}/files/1")
+    assert answer["Content-Disposition"].startswith("attachment")
+    assert answer["Content-Type"] == "application/octet-stream"
+    assert client.get(f"/mailbox/{stored.pk}/files/2").status_code == 404
+
+
 def test_a_mail_that_is_not_there(client: Client) -> None:
     assert client.get("/mailbox/999").status_code == 404

@@ -35,6 +35,7 @@ CONTEXT: dict[str, Any] = {
     "order_paid_at": "2026-03-02T09:00:00+00:00",
     "host": "shop.example.com",
     "amount": "58,80 €",
+    "missing": ["buyer_siren"],
     "due_at": "2026-04-01T09:00:00+00:00",
     "grace_until": "2026-04-08T09:00:00+00:00",
     "paid_until": "2026-05-01T09:00:00+00:00",
@@ -48,6 +49,7 @@ KINDS = (
     *("domain_live", "domain_broken", "domain_released"),
     *("order_paid", "delivery_delayed", "delivery_by_hand"),
     *("renewal_due", "renewal_overdue", "subscription_renewed", "subscription_suspended"),
+    "billing_details",
     *("subscription_cancelled", "subscription_ending", "plan_changed", "plan_change_scheduled"),
 )
 

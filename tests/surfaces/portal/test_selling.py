@@ -179,6 +179,8 @@ def test_what_was_typed_survives_an_error(client: Client, price: Price) -> None:
         ({"phone": "abc"}, "numéro de téléphone est incomplet"),
         ({"vat_number": "FR00303265045"}, "Ce numéro de TVA ne correspond pas"),
         ({"siren": "123456789"}, "Un SIREN a neuf chiffres"),
+        ({"kind": "business"}, "La loi française veut le SIREN"),
+        ({"kind": "business", "company": ""}, "Veuillez indiquer le nom de votre entreprise"),
         ({"coupon": "NOPE"}, "Nous ne connaissons pas ce code"),
         ({"country": "ZZ"}, ""),
     ],
@@ -194,6 +196,20 @@ def test_each_mistake_is_said_beside_its_field(client: Client, price: Price, sai
 def test_vat_and_siren_are_tidied(client: Client, price: Price) -> None:
     placed = order(client, price, vat_number="fr 40 303 265 045", siren="303 265 045 00018")
     assert (placed.buyer["vat_number"], placed.buyer["siren"]) == ("FR40303265045", "303265045")
+
+
+def test_a_private_person_is_asked_for_no_company(client: Client, price: Price) -> None:
+    said = {"kind": "person", "vat_number": "FR00", "siren": "12"}
+    placed = order(client, price, **said)
+    assert (placed.buyer["company"], placed.buyer["siren"], placed.buyer["vat_number"]) == ("", "", "")
+    page = text(client.get(f"/register?price={price.pk}"))
+    assert "Vous-même, à titre privé" in page
+    address = f"/register/summary?price={price.pk}&kind=person&company=Bau&country=DE&vat_number=x"
+    assert client.get(address).status_code == 200
+
+
+def test_a_company_elsewhere_needs_no_siren(client: Client, price: Price) -> None:
+    assert order(client, price, kind="business", country="BE").buyer["company"] == "Diop & Fils"
 
 
 def test_a_buyer_outside_the_union_pays_no_vat(client: Client, price: Price) -> None:

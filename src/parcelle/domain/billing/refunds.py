@@ -87,6 +87,12 @@ def unsettled(now: datetime) -> Iterator[UUID]:
     yield from begun.filter(due).values_list("pk", flat=True)
 
 
+def done_of(order_id: UUID) -> list[UUID]:
+    """What was given back of an order's payments, the oldest first."""
+    done = Refund.objects.filter(payment__order_id=order_id, state=Refund.DONE)
+    return list(done.order_by("settled_at").values_list("pk", flat=True))
+
+
 def on_their_way(payment_id: UUID) -> list[UUID]:
     """Refunds of a payment that the rail has taken, or may have taken, and that have not arrived."""
     begun = Refund.objects.filter(payment_id=payment_id, state__in=(Refund.PENDING, Refund.UNKNOWN))

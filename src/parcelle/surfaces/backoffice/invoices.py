@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from parcelle.core.money import Money
+from parcelle.core.money import Money, NotMoney, parse
 from parcelle.domain.billing import invoicing
 from parcelle.domain.billing.invoicing import press, queries, refusals
 from parcelle.domain.billing.invoicing.content import Content
@@ -34,7 +35,8 @@ from parcelle.domain.billing.models import (
 from parcelle.journeys import invoices as journeys
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Page, Record, as_uuid
-from parcelle.surfaces.backoffice.changes import Changing, Forecast, Verb
+from parcelle.surfaces.backoffice.changes import Changing, Forecast, RowForm, Verb
+from parcelle.surfaces.backoffice.money_work import WAITING
 from parcelle.surfaces.backoffice.values import NOTHING, badge, link_to, moment, page_of
 
 
@@ -54,15 +56,42 @@ def _credit_forecast(invoice: Invoice) -> Forecast:
         return Forecast(gettext("Nothing: all of it has been credited already."), possible=False)
     amount = Money(left, invoice.currency).format(_language())
     return Forecast(
-        gettext("A credit note over %(amount)s is issued and sent to the customer.") % {"amount": amount},
+        gettext("A credit note over at most %(amount)s is issued and sent to the customer.") % {"amount": amount},
         shown=str(left),
     )
 
 
+class CreditForm(RowForm):
+    amount = forms.CharField(label=_("Amount with VAT"), max_length=30)
+    reason = forms.CharField(
+        label=_("Reason"), help_text=_("Printed on the credit note, so in the customer’s language."), max_length=200
+    )
+
+    def __init__(self, row: Invoice, data: Any = None) -> None:
+        super().__init__(row, data)
+        self.left = Money(row.balance.total_minor - row.balance.credited_minor, row.currency)
+        self.fields["amount"].initial = self.left.format(_language())
+        self.fields["amount"].help_text = self._most()
+
+    def _most(self) -> str:
+        return gettext("At most %(amount)s.") % {"amount": self.left.format(_language())}
+
+    def clean_amount(self) -> Money:
+        try:
+            amount = parse(self.cleaned_data["amount"], self.row.currency, _language())
+        except NotMoney:
+            sentence = gettext("This is not an amount: write it like %(example)s.")
+            raise forms.ValidationError(sentence % {"example": self.left.format(_language())}) from None
+        if not 0 < amount.minor <= self.left.minor:
+            raise forms.ValidationError(self._most())
+        return amount
+
+
 def _credit(invoice: Any, _actor: str, now: Any) -> object:
-    # What the operator agreed to, and no more: a credit note that came in between makes this one refused.
-    amount = Money(int(invoice.shown), invoice.currency)
-    return invoicing.credit(invoice.pk, key=f"operator:{invoice.pk}:{invoice.shown}", amount=amount, reason="", now=now)
+    # What was left when the operator agreed is a part of the key: sent twice it is one credit note.
+    amount, reason = invoice.given["amount"], invoice.given["reason"]
+    key = f"operator:{invoice.pk}:{invoice.shown}:{amount.minor}"
+    return invoicing.credit(invoice.pk, key=key, amount=amount, reason=reason, now=now)
 
 
 CREDIT = Verb(
@@ -70,15 +99,16 @@ CREDIT = Verb(
     label=_("Credit note"),
     icon="undo",
     meaning=_(
-        "An issued invoice is never changed or deleted: a credit note with a number of its own cancels what is left of "
-        "it. The customer receives it by e-mail. No money is moved: give back what was paid with a refund, which makes "
-        "its own credit note. This cannot be undone."
+        "An issued invoice is never changed or deleted: a credit note with a number of its own cancels all of it or a "
+        "part. The customer receives it by e-mail. No money is moved: give back what was paid with a refund, which "
+        "makes its own credit note. This cannot be undone."
     ),
     question=ngettext_lazy("Credit this invoice?", "Credit %(count)d invoices?", "count"),
     foresee=_credit_forecasts,
     do=_credit,
     done=_("Done: the credit note is being issued."),
     dangerous=True,
+    form=CreditForm,
 )
 
 
@@ -90,7 +120,7 @@ class WaitingFilter(admin.SimpleListFilter):
         return [("yes", _("Yes"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
-        return queryset.filter(state=Invoice.DRAFT).exclude(problems=[]) if self.value() else queryset
+        return queryset.filter(WAITING) if self.value() else queryset
 
 
 @admin.register(Invoice)

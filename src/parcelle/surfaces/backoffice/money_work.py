@@ -10,12 +10,14 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from parcelle.domain.billing import payment_states
-from parcelle.domain.billing.models import GatewayEvent, Payment, Refund
+from parcelle.domain.billing.models import GatewayEvent, Invoice, Payment, Refund
 from parcelle.surfaces.backoffice.values import list_of
 
 PARKED = Q(state=payment_states.PARKED)
 # Nobody asks the service any more: it has told no outcome in the time it has.
 SILENT = Q(state=payment_states.UNKNOWN, look_at=None)
+# Refused by the checks of invoices: the vendor's data or the customer's are not complete.
+WAITING = Q(state=Invoice.DRAFT) & ~Q(problems=[])
 _COUNTED = "_money_work"
 
 
@@ -26,6 +28,7 @@ def lines(request: HttpRequest) -> dict[str, Any]:
         ("parked", _("Came in otherwise than asked"), list_of(Payment, "work=parked")),
         ("silent", _("Outcome never told"), list_of(Payment, "work=silent")),
         ("refunds", _("Refunds that failed"), list_of(Refund, f"state__exact={Refund.FAILED}")),
+        ("invoices", _("Invoices that wait for missing data"), list_of(Invoice, "waits=yes")),
         ("messages", _("Messages that could not be dealt with"), list_of(GatewayEvent, f"state={GatewayEvent.FAILED}")),
     ]
     shown = [{"title": title, "number": numbers[name], "url": url} for name, title, url in work if numbers[name]]
@@ -50,6 +53,7 @@ def _numbers(request: HttpRequest) -> Counter[str]:
             _count("parked", Payment.objects.filter(PARKED)),
             _count("silent", Payment.objects.filter(SILENT)),
             _count("refunds", Refund.objects.filter(state=Refund.FAILED)),
+            _count("invoices", Invoice.objects.filter(WAITING)),
             _count("messages", GatewayEvent.objects.filter(state=GatewayEvent.FAILED)),
         ]
         known = Counter(dict(parts[0].union(*parts[1:], all=True).order_by()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ STANDINGS: dict[str, Standing] = {
     "waiting": Standing(_("In preparation"), "requested"),
     "open": Standing(_("To be paid"), "suspended"),
     "part_paid": Standing(_("Partly paid"), "suspended"),
-    "paid": Standing(_("Paid"), "live"),
+    "paid": Standing(pgettext_lazy("an invoice", "Paid"), "live"),
     "overdue": Standing(_("Overdue"), "failed"),
     "credited": Standing(_("Cancelled by a credit note"), "archived"),
     "issued": Standing(_("Credit note"), "live"),

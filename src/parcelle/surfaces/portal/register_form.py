@@ -14,7 +14,9 @@ from django.utils.translation import gettext_lazy as _
 
 from parcelle.core import phones
 from parcelle.domain.accounts.models import User, normalise_email
-from parcelle.domain.billing import vat_numbers
+from parcelle.domain.billing import sellers, vat_numbers
+from parcelle.domain.billing.invoicing import details
+from parcelle.domain.billing.models import BillingDetails
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.taxes import EU
 
@@ -36,8 +38,22 @@ def _options(language: str) -> SafeString:
     return format_html_join("", '<option value="{}">{}</option>', countries(language))
 
 
-def _text(label: Any, length: int, autocomplete: str, *, required: bool = True, **attrs: str) -> forms.CharField:
-    return forms.CharField(
+class _OfSome(forms.CharField):
+    """Wanted of some and not of others: its label does not say that it may stay empty."""
+
+    asked = True
+
+
+def _text(
+    label: Any,
+    length: int,
+    autocomplete: str,
+    *,
+    required: bool = True,
+    kind: type[forms.CharField] = forms.CharField,
+    **attrs: str,
+) -> forms.CharField:
+    return kind(
         label=label,
         max_length=length,
         required=required,
@@ -46,10 +62,20 @@ def _text(label: Any, length: int, autocomplete: str, *, required: bool = True, 
     )
 
 
+BUSINESS, PERSON = "business", "person"
+
+
 class RegisterForm(forms.Form):
     last_name = _text(_("Last name"), 150, "family-name")
     first_name = _text(_("First name"), 150, "given-name")
-    company = _text(_("Company"), 200, "organization", required=False)
+    kind = forms.ChoiceField(
+        label=_("You buy for"),
+        choices=[(BUSINESS, _("A company or an association")), (PERSON, _("Yourself, as a private person"))],
+        widget=forms.RadioSelect,
+        initial=BUSINESS,
+        required=False,
+    )
+    company = _text(_("Company"), 200, "organization", required=False, kind=_OfSome)
     email = forms.EmailField(
         label=_("E-mail"),
         max_length=254,
@@ -70,7 +96,7 @@ class RegisterForm(forms.Form):
     postcode = _text(_("Postcode"), 20, "postal-code", required=False)
     city = _text(_("Town"), 100, "address-level2")
     vat_number = _text(pgettext_lazy("label", "VAT number"), 20, "off", required=False, spellcheck="false")
-    siren = _text(_("SIREN"), 20, "off", required=False, inputmode="numeric")
+    siren = _text(_("SIREN"), 20, "off", required=False, kind=_OfSome, inputmode="numeric")
     coupon = _text(_("Promo code"), 40, "off", required=False, spellcheck="false", autocapitalize="characters")
     terms = forms.BooleanField(error_messages={"required": _("Please accept the terms and conditions")})
     submission = forms.UUIDField(widget=forms.HiddenInput)
@@ -88,6 +114,15 @@ class RegisterForm(forms.Form):
             self.fields["email"].disabled = True
             membership = user.memberships.select_related("organization").order_by("created_at").first()
             self.fields["company"].initial = membership.organization.name if membership else ""
+            self._known(details.of(membership.organization) if membership else None)
+
+    def _known(self, known: BillingDetails | None) -> None:
+        """What their invoices say already is not typed again."""
+        if known is None:
+            return
+        self.fields["kind"].initial = BUSINESS if known.business else PERSON
+        for name in ("country", "address", "postcode", "city", "siren", "vat_number"):
+            self.fields[name].initial = getattr(known, name)
 
     @property
     def country_options(self) -> SafeString:
@@ -104,6 +139,7 @@ class RegisterForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
         country = said.get("country", "")
+        self._who(said, country)
         if country != "FR":
             said["siren"] = ""
         if country not in EU:
@@ -124,6 +160,19 @@ class RegisterForm(forms.Form):
                     "siren", _("A SIREN has nine digits, and one of these is wrong. Check it, or leave it empty.")
                 )
         return said
+
+    def _who(self, said: dict[str, Any], country: str) -> None:
+        """A company has a name, and in France a SIREN, without which its invoice could not be made out."""
+        if said.get("kind") == PERSON:
+            said["company"] = said["siren"] = said["vat_number"] = ""
+        if said.get("kind") != BUSINESS:
+            return
+        if not said.get("company"):
+            self.add_error("company", _("Please enter the name of your company."))
+        elif country == "FR" and sellers.current().country == "FR" and not said.get("siren"):
+            self.add_error(
+                "siren", _("French law wants the SIREN of the company on its invoices: nine digits, free to look up.")
+            )
 
     def _phone(self, said: dict[str, Any], country: str) -> None:
         if not said.get("phone"):

@@ -50,6 +50,7 @@ urlpatterns: list[URLPattern] = [
     path("subscriptions/<uuid:subscription_id>", subscription.subscription, name="subscription"),
     path("subscriptions/<uuid:subscription_id>/<slug:verb>", subscription.act, name="subscription_act"),
     path("billing", billing.billing, name="billing"),
+    path("billing/statement/<slug:slug>/<slug:currency>", billing.statement, name="billing_statement"),
     path("billing/details/<slug:slug>", billing.details, name="billing_details"),
     path("billing/<uuid:invoice_id>/<slug:form>", billing.document, name="billing_document"),
     path("instances/<uuid:instance_id>/domains", domains.instance_domains, name="instance_domains"),
@@ -64,4 +65,5 @@ if settings.MAILBOX_PAGE:
         path("mailbox", mailbox.mailbox, name="mailbox"),
         path("mailbox/<int:mail_id>", mailbox.mail, name="mailbox_mail"),
         path("mailbox/<int:mail_id>/html", mailbox.mail_html, name="mailbox_mail_html"),
+        path("mailbox/<int:mail_id>/files/<int:position>", mailbox.mail_file, name="mailbox_mail_file"),
     ]

@@ -11,7 +11,7 @@ import segno
 from babel import Locale
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from parcelle.core.money import Money
@@ -151,7 +151,7 @@ def _group_label(group: Group, content: Content) -> str:
 
 def _paid_label(content: Content) -> str:
     words = {TRANSFER: _("Paid by transfer"), CARD: _("Paid by card"), ONLINE: _("Paid online")}
-    return words.get(content.means, _("Paid"))
+    return words.get(content.means, pgettext("an invoice", "Paid"))
 
 
 def _pay(content: Content, number: str) -> dict[str, Any] | None:

@@ -155,7 +155,7 @@ def _letters(folder: str) -> _Letters:
     fetcher, configuration = Fetcher(), FontConfiguration()
     files = {family: Path(folder or "/nowhere", name) for family, name in FONTS.items()}
     faces = "".join(
-        f'@font-face {{ font-family: "{family}"; src: url("{path.as_uri()}"); }}'
+        f'@font-face {{ font-family: "{family}"; src: url("file://{path}"); }}'
         for family, path in files.items()
         if path.is_file()
     )

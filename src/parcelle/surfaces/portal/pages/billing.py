@@ -18,6 +18,7 @@ from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import payment_states
 from parcelle.domain.billing.invoicing import queries, upcoming
+from parcelle.domain.billing.ledger import exports
 from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import BillingDetails, Invoice, InvoiceFile, Payment, Subscription
 from parcelle.domain.tenancy.models import Membership, Organization
@@ -125,6 +126,25 @@ def document(request: HttpRequest, invoice_id: UUID, form: str) -> HttpResponse:
         raise Http404 from None
     disposition = f'attachment; filename="{found.filename}"'
     return HttpResponse(found.content, content_type=found.media_type, headers={"Content-Disposition": disposition})
+
+
+@login_required
+@never_cache
+@require_safe
+def statement(request: HttpRequest, slug: str, currency: str) -> HttpResponse:
+    """A customer's whole account in one currency, for a spreadsheet."""
+    assert isinstance(request.user, User)
+    organization = organizations_of(request.user).filter(slug=slug).first()
+    if organization is None or currency not in books.balances(organization.pk):
+        raise Http404
+    content = exports.statement_csv(books.statement(organization.pk, currency))
+    disposition = f'attachment; filename="{slug}-{currency}.csv"'
+    # With the mark by which spreadsheets know that it is UTF-8.
+    return HttpResponse(
+        content.encode("utf-8-sig"),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": disposition},
+    )
 
 
 @login_required

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
@@ -30,6 +32,8 @@ class Letter:
     subject: str
     text: str
     html: str
+    # Their names and sizes in bytes.
+    files: list[tuple[str, int]]
 
 
 @never_cache
@@ -61,6 +65,24 @@ def mail_html(_request: HttpRequest, mail_id: int) -> HttpResponse:
     return response
 
 
+@never_cache
+@require_safe
+def mail_file(_request: HttpRequest, mail_id: int, position: int) -> HttpResponseBase:
+    """An attachment, to be saved and never shown: it may be anything."""
+    message = message_from_bytes(get_object_or_404(MailboxMail, pk=mail_id).raw, policy=policy.default)
+    parts = list(message.iter_attachments())
+    if position >= len(parts):
+        raise Http404
+    file = FileResponse(
+        io.BytesIO(_content(parts[position])),
+        as_attachment=True,
+        filename=parts[position].get_filename() or "file",
+        content_type="application/octet-stream",
+    )
+    file["X-Content-Type-Options"] = "nosniff"
+    return file
+
+
 def _open(row: MailboxMail) -> Letter:
     message = message_from_bytes(row.raw, policy=policy.default)
     return Letter(
@@ -71,7 +93,13 @@ def _open(row: MailboxMail) -> Letter:
         subject=row.subject,
         text=_body(message, "plain"),
         html=_body(message, "html"),
+        files=[(part.get_filename() or "?", len(_content(part))) for part in message.iter_attachments()],
     )
+
+
+def _content(part: EmailMessage) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
 
 
 def _body(message: EmailMessage, kind: str) -> str:

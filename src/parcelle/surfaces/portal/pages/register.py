@@ -28,7 +28,7 @@ from parcelle.domain.catalog.models import Price
 from parcelle.journeys import checkout
 from parcelle.surfaces.portal import visitor
 from parcelle.surfaces.portal.ordering import choose, chosen, remember
-from parcelle.surfaces.portal.register_form import RegisterForm
+from parcelle.surfaces.portal.register_form import PERSON, RegisterForm
 from parcelle.surfaces.portal.summary import Summary
 from parcelle.surfaces.refusals import coupon_sentence
 
@@ -117,11 +117,12 @@ def _page(
 
 
 def _summary(request: HttpRequest, said: Any, price: Price) -> Summary:
-    number, valid, remark = _vat_number(request, said)
+    private = said.get("kind") == PERSON
+    number, valid, remark = ("", None, "") if private else _vat_number(request, said)
     buyer = Buyer(
         first_name="",
         last_name="",
-        company=str(said.get("company") or ""),
+        company="" if private else str(said.get("company") or ""),
         email=str(said.get("email") or ""),
         country=str(said.get("country") or "FR")[:2].upper(),
         vat_number=number,

@@ -12,13 +12,14 @@ const fits = () => {
   form.querySelectorAll("[data-for]").forEach((box) => {
     box.hidden = box.dataset.for === "EU" ? !eu.includes(country) : box.dataset.for !== country;
   });
+  form.querySelectorAll("[data-buyer]").forEach((box) => { box.hidden = form.elements.kind.value === "person"; });
 };
 
 let asked = 0;
 const refresh = async () => {
   const number = ++asked;
   const values = new URLSearchParams();
-  for (const name of ["price", "country", "company", "email", "vat_number", "coupon"]) values.set(name, form.elements[name].value);
+  for (const name of ["price", "country", "kind", "company", "email", "vat_number", "coupon"]) values.set(name, form.elements[name].value);
   const answer = await fetch(`${form.dataset.register}?${values}`, { cache: "no-store" });
   if (!answer.ok || number !== asked) return;
   place.innerHTML = await answer.text();
@@ -34,7 +35,7 @@ const refresh = async () => {
 const quietly = () => refresh().catch(() => { /* the sum is asked for again at the next change */ });
 
 // What was typed outlives a reload and a sign-in in this tab, and no longer; what the server filled in stays.
-const kept = ["last_name", "first_name", "company", "email", "phone", "country", "address", "postcode", "city", "vat_number", "siren"];
+const kept = ["kind", "last_name", "first_name", "company", "email", "phone", "country", "address", "postcode", "city", "vat_number", "siren"];
 const draft = "parcelle.order";
 const keep = () => {
   const values = kept.map((name) => [name, form.elements[name].value]);
@@ -47,7 +48,7 @@ const restore = () => {
   for (const name of kept) {
     const field = form.elements[name];
     if (!values[name] || field.disabled || !fresh) continue;
-    if (!field.value || name === "country") field.value = values[name];
+    if (!field.value || name === "country" || name === "kind") field.value = values[name];
   }
 };
 
@@ -55,6 +56,7 @@ let waiting;
 const soon = () => { clearTimeout(waiting); waiting = setTimeout(quietly, 300); };
 form.addEventListener("input", keep);
 form.elements.country.addEventListener("change", () => { fits(); quietly(); });
+form.elements.kind.forEach((choice) => choice.addEventListener("change", () => { fits(); quietly(); }));
 form.elements.company.addEventListener("change", soon);
 form.elements.email.addEventListener("change", soon);
 form.elements.vat_number.addEventListener("change", soon);
