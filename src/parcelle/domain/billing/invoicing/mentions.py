@@ -52,8 +52,10 @@ def legal(seller: Seller) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def notes() -> dict[str, str]:
-    """Code of UNTDID 4451 -> text, in the order in which they are printed."""
+def notes(seller: Seller) -> dict[str, str]:
+    """Code of UNTDID 4451 -> text, in the order in which they are printed; French law binds sellers in France."""
+    if seller.country != "FR":
+        return {}
     return {"PMD": late_penalty(), "PMT": recovery_charge(), "AAB": early_payment()}
 
 

@@ -183,10 +183,10 @@ def _svg(code: segno.QRCode) -> str:
 
 def _mentions(content: Content) -> list[str]:
     said = [mentions.why_no_tax(group.decision) for group in content.groups]
-    said += [content.reason, mentions.nature()]
+    said += [content.reason, mentions.nature() if content.seller.country == "FR" else ""]
     if content.seller.vat_on_debits:
         said.append(mentions.on_debits())
-    return [*dict.fromkeys(text for text in said if text), *mentions.notes().values()]
+    return [*dict.fromkeys(text for text in said if text), *mentions.notes(content.seller).values()]
 
 
 def _footer(content: Content) -> str:

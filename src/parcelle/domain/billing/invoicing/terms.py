@@ -93,7 +93,7 @@ def _payment(content: Content, number: str) -> Terms:
 
 
 def _notes(content: Content) -> list[Terms]:
-    notes = [{"BT-21": code, "BT-22": text} for code, text in mentions.notes().items()]
+    notes = [{"BT-21": code, "BT-22": text} for code, text in mentions.notes(content.seller).items()]
     if content.seller.country == "FR":
         notes.append({"BT-21": "BAR", "BT-22": _treatment(content.buyer)})
     if content.reason:
