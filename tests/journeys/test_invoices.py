@@ -136,7 +136,7 @@ def test_what_was_given_back_before_there_was_an_invoice_is_credited_with_it() -
     for fact in Fact.objects.filter(name="PaymentRefunded"):
         invoices.credit_refund(fact)
     jobs.work_off(LATER)
-    assert sorted(Invoice.objects.values_list("number", flat=True)) == ["AV-2026-000001", "FA-2026-000001"]
+    assert set(Invoice.objects.values_list("number", flat=True)) == {"AV-2026-000001", "FA-2026-000001"}
 
 
 def test_documents_are_dropped_for_the_platform_once(tmp_path: Path, settings: Settings) -> None:
