@@ -8,7 +8,7 @@ CREATE TRIGGER billing_fecnumber_stays BEFORE UPDATE OR DELETE ON billing_fecnum
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0014_renewals")]
+    dependencies = [("billing", "0015_messages_taken_up")]
 
     operations = [
         migrations.CreateModel(
