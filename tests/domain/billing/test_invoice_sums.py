@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
@@ -21,7 +22,7 @@ from parcelle.domain.billing.invoicing.content import (
     with_discount,
 )
 from parcelle.domain.billing.taxes import Decision
-from tests.domain.billing.documents import EXEMPT, FRENCH, OUTSIDE, REDUCED, TODAY, content, line
+from tests.domain.billing.documents import EXEMPT, FRENCH, OUTSIDE, REDUCED, SELLER, TODAY, content, line
 
 CURRENCIES = st.sampled_from(["EUR", "USD", "XAF", "KWD"])
 DECISIONS = st.sampled_from([FRENCH, REDUCED, Decision(category="S", rate=Decimal("2.1")), EXEMPT])
@@ -100,6 +101,7 @@ def test_tax_that_is_a_few_cents_off_is_refused_though_the_published_checks_let_
         (content(line(0)), "document_price"),
         (content(line(100), line(100, quantity=-2)), "document_amount"),
         (content(country="DE"), "buyer_country"),
+        (content(seller=replace(SELLER, iban="FR7630006000011234567890188")), "seller_iban"),
     ],
 )
 def test_what_cannot_be_a_document_is_named(said: Content, code: str) -> None:

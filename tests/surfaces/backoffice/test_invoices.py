@@ -46,6 +46,14 @@ def test_the_seller_is_one_row_that_says_whether_it_is_complete(cast: Cast, olga
     filled_in = {**documents.VENDOR, "country": "FR", "vat_rate": "20", "_save": "1"}
     assert olga.post("/admin/billing/seller/add/", filled_in).status_code == 302
     assert Seller.objects.get().pk == 1
+    printed = {**filled_in, "siren": "732 829 320 00074", "vat_number": "fr 44 732829320", "bic": "agri fr pp"}
+    printed["iban"] = "FR76 3000 6000 0112 3456 7890 189"
+    assert olga.post("/admin/billing/seller/1/change/", printed).status_code == 302
+    kept = Seller.objects.get()
+    assert (kept.siren, kept.vat_number) == (documents.VENDOR["siren"], documents.VENDOR["vat_number"])
+    assert (kept.iban, kept.bic) == (documents.VENDOR["iban"], documents.VENDOR["bic"])
+    for wrong in ({"siren": "123456789"}, {"iban": "FR7630006000011234567890188"}, {"vat_number": "FR00732829320"}):
+        assert olga.post("/admin/billing/seller/1/change/", {**filled_in, **wrong}).status_code == 200
     assert "Oui" in page(olga, "seller/")
 
 

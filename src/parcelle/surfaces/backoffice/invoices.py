@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
@@ -13,13 +13,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext, ngettext, ngettext_lazy
+from django.utils.translation import get_language, gettext, ngettext, ngettext_lazy, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from parcelle.core.money import Money, NotMoney, parse
-from parcelle.domain.billing import invoicing
+from parcelle.domain.billing import bank_accounts, invoicing, vat_numbers
 from parcelle.domain.billing.invoicing import press, queries, refusals
 from parcelle.domain.billing.invoicing.content import Content
 from parcelle.domain.billing.invoicing.finalising import complete, snapshot_of_seller
@@ -32,6 +33,7 @@ from parcelle.domain.billing.models import (
     Seller,
     VatCheck,
 )
+from parcelle.domain.billing.taxes import EU
 from parcelle.journeys import invoices as journeys
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Page, Record, as_uuid
@@ -230,8 +232,8 @@ class InvoicePage(Changing, Record):
     # --- columns --------------------------------------------------------------------------------------------
 
     @admin.display(description=_("Number"), ordering="number")
-    def label(self, row: Invoice) -> str:
-        return row.number or gettext("Draft")
+    def label(self, row: Invoice) -> SafeString | str:
+        return format_html('<span class="bo-numbers">{}</span>', row.number) if row.number else gettext("Draft")
 
     @admin.display(description=_("State"), ordering="state")
     def standing_badge(self, row: Invoice) -> SafeString:
@@ -308,10 +310,55 @@ class InvoicePage(Changing, Record):
         return format_html('<code class="bo-code">{} · {}</code>', *sealed) if sealed else NOTHING
 
 
+def _typed(label: Any, length: int, help_text: Any = "") -> forms.CharField:
+    """Longer than what is kept: with spaces and dots."""
+    widget = UnfoldAdminTextInputWidget()
+    return forms.CharField(label=label, max_length=length, required=False, help_text=help_text, widget=widget)
+
+
+class SellerForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Numbers may be typed as they are printed; they are kept as files want them."""
+
+    siren = _typed(_("SIREN"), 20)
+    vat_number = _typed(pgettext_lazy("label", "VAT number"), 30)
+    iban = _typed(_("IBAN"), 50, _("Printed on invoices that wait for a transfer."))
+    bic = _typed(_("BIC"), 20)
+
+    class Meta:
+        model = Seller
+        fields = "__all__"  # noqa: DJ007 - the page says which are shown
+
+    def clean_siren(self) -> str:
+        return self._tidied("siren", vat_numbers.tidy_siren, _("A SIREN has nine digits, and one of these is wrong."))
+
+    def clean_iban(self) -> str:
+        return self._tidied("iban", bank_accounts.iban, _("This is not a valid IBAN."))
+
+    def clean_bic(self) -> str:
+        return "".join(str(self.cleaned_data["bic"]).split()).upper()
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        if said.get("vat_number") and said.get("country") in EU:
+            try:
+                said["vat_number"] = vat_numbers.tidy(said["vat_number"], said["country"])
+            except ValueError:
+                self.add_error("vat_number", _("This VAT number does not fit the country."))
+        return said
+
+    def _tidied(self, name: str, tidy: Callable[[str], str], sentence: Any) -> str:
+        typed = str(self.cleaned_data[name]).strip()
+        try:
+            return tidy(typed) if typed else ""
+        except ValueError:
+            raise forms.ValidationError(sentence) from None
+
+
 @admin.register(Seller)
 class SellerPage(Page):
     """The vendor's own data: one row, and whether invoices can be issued with it."""
 
+    form = SellerForm
     list_display = ["__str__", "siren", "vat_number", "complete_badge"]
     fieldsets = [
         (None, {"fields": ["completeness"]}),
@@ -367,10 +414,12 @@ class SellerPage(Page):
     def completeness(self, row: Seller) -> SafeString | str:
         missing = list(refusals.of_seller(snapshot_of_seller(row if row.pk else Seller())))
         if not missing:
-            return badge("live", gettext("Yes: everything that an invoice has to say about you is there."))
+            sentence = gettext("Everything that an invoice has to say about you is there.")
+            return format_html("{}<p>{}</p>", badge("live", gettext("Yes")), sentence)
         said = [(words.word(words.INVOICE_PROBLEMS, code),) for code in missing]
-        heading = badge("failed", gettext("Not yet. Invoices wait as drafts for:"))
-        return format_html("{}<ul>{}</ul>", heading, format_html_join("", "<li>{}</li>", said))
+        badge_ = badge("failed", gettext("Not yet"))
+        why = gettext("Invoices wait as drafts for:")
+        return format_html("{}<p>{}</p><ul>{}</ul>", badge_, why, format_html_join("", "<li>{}</li>", said))
 
 
 @admin.register(BillingDetails)

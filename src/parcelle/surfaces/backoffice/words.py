@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 Words = Mapping[str, str | Promise]
 
@@ -349,7 +350,7 @@ STANDINGS: Words = {
     "waiting": _("Draft"),
     "open": _("To be paid"),
     "part_paid": _("Partly paid"),
-    "paid": _("Paid"),
+    "paid": pgettext_lazy("an invoice", "Paid"),
     "overdue": _("Overdue"),
     "credited": _("Credited"),
     "issued": _("Issued"),
@@ -367,6 +368,7 @@ INVOICE_PROBLEMS: Words = {
     "seller_register": _("Your trade register and its town, such as RCS Nantes 732 829 320"),
     "seller_siren": _("Your SIREN: nine digits that fit together"),
     "seller_vat_number": _("Your VAT number, as it is registered"),
+    "seller_iban": _("Your IBAN: the one that is there cannot be right"),
     "buyer_name": _("The customer’s name"),
     "buyer_address": _("The customer’s address"),
     "buyer_postcode": _("The customer’s postcode"),

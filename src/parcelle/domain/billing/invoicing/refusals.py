@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from parcelle.domain.billing import taxes, vat_numbers
+from parcelle.domain.billing import bank_accounts, taxes, vat_numbers
 from parcelle.domain.billing.invoicing.content import CREDIT_NOTE, Buyer, Content, Seller, by_rate
 
 # Forms of companies with a capital, which has to be named with the register.
@@ -50,6 +50,8 @@ def of_seller(seller: Seller) -> Iterator[str]:
                 yield f"seller_{name}"
     if seller.country == "FR" and not _siren(seller.siren):
         yield "seller_siren"
+    if seller.iban and not _iban(seller.iban):
+        yield "seller_iban"
     if seller.country in taxes.EU and not seller.exempt and not _vat_number(seller.vat_number, seller.country):
         yield "seller_vat_number"
 
@@ -98,6 +100,13 @@ def _siren(number: str) -> bool:
     try:
         return vat_numbers.tidy_siren(number) == number
     except vat_numbers.NotWellFormed:
+        return False
+
+
+def _iban(number: str) -> bool:
+    try:
+        return bank_accounts.iban(number) == number
+    except bank_accounts.Unreadable:
         return False
 
 
