@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import invoicing, refunds
+from parcelle.domain.billing import invoicing, refunds, sellers, vat_numbers
 from parcelle.domain.billing.invoicing import delivery, details, requests
 from parcelle.domain.billing.invoicing.press import PressFailed
 from parcelle.domain.billing.models import Invoice
@@ -109,6 +109,11 @@ def retry(*, organization_id: UUID | None = None) -> int:
         for invoice_id in ids:
             requests.finalise_soon(invoice_id)
     return len(ids)
+
+
+def check_vat_numbers(*, now: datetime) -> int:
+    """VIES is often down: what it did not answer is asked again each night, and counts from the next invoice on."""
+    return vat_numbers.ask_again(country=sellers.current().country, now=now)
 
 
 def run(*, now: datetime) -> int:

@@ -48,6 +48,10 @@ def _invoices() -> None:
     invoices.run(now=timezone.now())
 
 
+def _vat_numbers() -> None:
+    invoices.check_vat_numbers(now=timezone.now())
+
+
 def _renewals() -> None:
     renewal.run(now=timezone.now())
 
@@ -76,6 +80,7 @@ TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("* * * * * */10", "payments", _payments),
     ("* * * * *", "deliveries", _deliveries),
     ("*/5 * * * *", "invoices", _invoices),
+    ("20 3 * * *", "vat_numbers", _vat_numbers),
     ("40 * * * *", "kept_answers", _kept_answers),
 )
 

@@ -184,6 +184,11 @@ def _is_pdf_a3(pdf: bytes, xml: bytes, *, language: str) -> None:
         assert embedded.AFRelationship == "/Alternative"
         assert bytes(embedded.EF.F.read_bytes()) == xml
         assert embedded.EF.F.Subtype == "/text/xml"
+        assert int(embedded.EF.F.Params.Size) == len(xml)
+        # Read aloud in order: tagged, with a title that is shown.
+        assert root.MarkInfo.Marked
+        assert root.StructTreeRoot.K
+        assert root.ViewerPreferences.DisplayDocTitle
         assert opened.trailer.ID
         fonts = [page.Resources.Font for page in opened.pages if "/Font" in page.Resources]
         for font in (font for each in fonts for font in each.values()):

@@ -10,7 +10,9 @@ from pytest_django import Settings
 
 from parcelle.core import http
 from parcelle.domain.billing import taxes, vat_numbers
-from parcelle.domain.billing.models import VatCheck
+from parcelle.domain.billing.models import BillingDetails, VatCheck
+from tests.domain.billing import documents
+from tests.people import NOW, Cast
 
 HERE = taxes.Seller(country="FR", rate=Decimal(20))
 SHOP = taxes.Seller(country="FR", rate=Decimal(20), one_stop_shop=True)
@@ -74,3 +76,19 @@ def test_a_silent_vies_counts_as_not_confirmed(settings: Settings) -> None:
     settings.VIES_URL = ""
     assert vat_numbers.is_registered(NUMBER) is None
     assert VatCheck.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_what_vies_did_not_answer_is_asked_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, cast: Cast
+) -> None:
+    details = documents.customer(cast.organization, documents.MUELLER)
+    BillingDetails.objects.update(vat_number_valid=None)
+    assert vat_numbers.ask_again(country="FR", now=NOW) == 0
+    settings.VIES_URL = "https://vies.example/check"
+    answers = iter([{"userError": "MS_UNAVAILABLE"}, {"valid": True}])
+    monkeypatch.setattr(http, "request", lambda *_arguments, **_named: httpx.Response(200, json=next(answers)))
+    assert vat_numbers.ask_again(country="DE", now=NOW) == 0
+    assert [vat_numbers.ask_again(country="FR", now=NOW) for _night in range(3)] == [0, 1, 0]
+    details.refresh_from_db()
+    assert details.vat_number_valid is True

@@ -26,6 +26,7 @@ def test_the_trial_balance() -> None:
         "balance": "58.80 EUR",
     }
     assert "58.80 EUR" in type_in("ledger", "balance").out
+    assert type_in("ledger", "balance", "--csv").out.splitlines()[1] == "411000,Customers,EUR,58.80,0.00,58.80"
     assert type_in("ledger", "balance", "--until", "2026-03-01", "--json").json == []
 
 
@@ -33,6 +34,8 @@ def test_a_statement() -> None:
     sell(organization(), Money(4900, "EUR"))
     (line,) = type_in("ledger", "statement", "diop", "--json").json
     assert (line["kind"], line["document"], line["balance"]) == ("Invoice", "FA-2026-000001", "58.80 EUR")
+    sheet = type_in("ledger", "statement", "diop", "--csv").out.splitlines()
+    assert sheet[1] == "2026-03-02,Invoice,FA-2026-000001,EUR,58.80,58.80"
     unknown = type_in("ledger", "statement", "nobody")
     assert unknown.code == 1 and "nobody" in unknown.err
 

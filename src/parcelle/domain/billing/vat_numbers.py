@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from stdnum.exceptions import ValidationError
 from stdnum.fr import siren as sirens
 
 from parcelle.core import http
-from parcelle.domain.billing.models import VatCheck
+from parcelle.domain.billing.models import BillingDetails, VatCheck
 from parcelle.domain.billing.taxes import EU
 
 logger = structlog.get_logger(__name__)
@@ -62,6 +63,23 @@ def is_registered(number: str) -> bool | None:
     kept = {name: answer[name] for name in _KEPT if name in answer}
     VatCheck.objects.create(number=number, valid=found, answer=kept, at=timezone.now())
     return found
+
+
+def ask_again(*, country: str, now: datetime) -> int:
+    """Asks once more about customers' numbers that nobody could check when they were typed; how many are known by now.
+
+    Until then their customers pay VAT. No transaction may be open.
+    """
+    if not settings.VIES_URL:
+        return 0
+    unknown = BillingDetails.objects.filter(business=True, vat_number_valid=None).exclude(vat_number="")
+    known = 0
+    for pk, number in list(unknown.exclude(country=country).values_list("pk", "vat_number")):
+        valid = is_registered(number)
+        # Not what somebody typed in the meantime.
+        row = BillingDetails.objects.filter(pk=pk, vat_number=number)
+        known += row.update(vat_number_valid=valid, updated_at=now) if valid is not None else 0
+    return known
 
 
 # The rest of an answer is of no use later; the name and address prove that it was about this customer.

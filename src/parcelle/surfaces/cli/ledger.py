@@ -19,12 +19,17 @@ from parcelle.surfaces.cli.output import AsJson, console, fail, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Read the books and export them.")
 
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 
 @app.command()
-def balance(since: Day = None, until: Day = None, as_json: AsJson = False) -> None:
+def balance(since: Day = None, until: Day = None, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     """Print the trial balance: every account with its debits and credits."""
+    if as_csv:
+        with translation.override("en"):
+            typer.echo(exports.trial_balance_csv(since=_day(since), until=_day(until)), nl=False)
+        return
     rows = queries.trial_balance(since=_day(since), until=_day(until))
     with translation.override("en"):
         if as_json:
@@ -45,6 +50,7 @@ def statement(
     organization: Annotated[str, typer.Argument(help="The organization's short name.")],
     currency: Annotated[str, typer.Option(help="One currency only.")] = "",
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Print what changed a customer's balance: positive is what they owe, negative what we owe them."""
     found = Organization.objects.filter(slug=organization).first()
@@ -53,6 +59,9 @@ def statement(
     wanted = [currency.upper()] if currency else sorted(queries.balances(found.pk))
     with translation.override("en"):
         lines = [line for each in wanted for line in queries.statement(found.pk, each)]
+        if as_csv:
+            typer.echo(exports.statement_csv(lines), nl=False)
+            return
         if as_json:
             print_json([_line(line) for line in lines])
             return
