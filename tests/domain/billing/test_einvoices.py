@@ -39,6 +39,7 @@ from parcelle.domain.billing.invoicing.content import (
 )
 from parcelle.domain.billing.invoicing.press import Made, PressFailed, WarmPress
 from parcelle.domain.billing.invoicing.refusals import check
+from parcelle.domain.billing.ledger.queries import balances
 from parcelle.domain.billing.taxes import Decision
 from tests import needs
 from tests.domain.billing import documents
@@ -293,6 +294,9 @@ def test_from_draft_to_file_by_the_real_press(cast: Cast) -> None:
     assert b">FA-2026-000001<" in xml
     assert facturx.get_xml_from_pdf(pdf, check_xsd=False)[1] == xml
     assert b"<Invoice" in bytes(issued.file.ubl)
+    # The totals of the file are the totals of the books.
+    total = Decimal(str(facturx.parse_ubl_cii_xml(xml)["BT-112"]))
+    assert total == balances(cast.organization.pk)["EUR"].amount == Decimal("58.80")
 
 
 def test_p18_a_pro_forma_is_a_plain_file_without_a_number() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from parcelle.domain.billing.models import BillingDetails, GatewaySettings, Invo
 from tests.domain.billing import documents
 from tests.domain.billing.documents import TODAY, QuickPress
 from tests.people import NOW, Cast
-from tests.together import at_once
+from tests.together import at_once, meeting
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +108,22 @@ def test_p15_control_a_sequence_leaves_holes() -> None:
 
     numbers = sorted(n for n in at_once([partial(take, random.Random(seed)) for seed in range(24)]).all() if n)
     assert numbers != list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_p15_control_without_the_lock_two_reach_for_the_same_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the database, which lets a counter go up by one alone, refuses the second."""
+    NumberSeries.objects.create(kind="invoice")
+    monkeypatch.setattr(numbering, "lock", meeting(lambda kind: NumberSeries.objects.get(pk=kind)))
+
+    def take() -> int:
+        with transaction.atomic():
+            return numbering.take("invoice", today=TODAY).sequence
+
+    outcome = at_once([take, take])
+    assert outcome.results == [1]
+    assert [type(error) for error in outcome.errors] == [IntegrityError]
+    assert "only goes up" in str(outcome.errors[0])
 
 
 @pytest.mark.django_db(transaction=True)

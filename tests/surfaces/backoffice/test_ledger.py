@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from parcelle.core.money import Money
 from parcelle.domain.billing.models import LedgerTransaction, Seller
+from parcelle.domain.tenancy.models import Organization
 from tests.domain.billing.test_ledger_exports import organization, sell
 from tests.people import Cast
 
@@ -54,6 +55,15 @@ def test_its_files(office: Client) -> None:
     fec = office.get(balance("?year=2026&as=fec"))
     assert fec["Content-Disposition"] == 'attachment; filename="123456782FEC20261231.txt"'
     assert fec.content.count(b"\r\n") == 7
+
+
+def test_a_customers_page_says_what_they_owe_and_leads_to_the_statement(office: Client) -> None:
+    diop = Organization.objects.get(slug="diop")
+    page = office.get(f"/admin/tenancy/organization/{diop.pk}/change/", headers={"Accept-Language": "fr"})
+    assert "doit 58,80" in page.content.decode().replace("&nbsp;", " ")
+    path = reverse("admin:billing_ledgertransaction_statement", args=(diop.pk, "EUR"))
+    assert path in page.content.decode()
+    assert b"FA-2026-000001,EUR,58.80,58.80" in office.get(path).content
 
 
 def test_only_for_operators(client: Client, cast: Cast) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -22,6 +23,7 @@ from parcelle.core.money import Money
 from parcelle.domain.billing import sellers
 from parcelle.domain.billing.ledger import accounts, exports, queries
 from parcelle.domain.billing.models import LedgerEntry, LedgerTransaction
+from parcelle.domain.tenancy.models import Organization
 from parcelle.surfaces.backoffice.base import Lines, Record
 from parcelle.surfaces.backoffice.values import NOTHING, link_to, list_of, moment
 
@@ -101,6 +103,24 @@ class JournalPage(Record):
     @admin.display(description=_("Booked"), ordering="at")
     def booked(self, row: LedgerTransaction) -> SafeString | str:
         return moment(row.at)
+
+    # --- a customer's statement -----------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path(
+            "statement/<uuid:organization_id>/<slug:currency>/",
+            self.admin_site.admin_view(self.statement_view),
+            name="billing_ledgertransaction_statement",
+        )
+        return [own, *super().get_urls()]
+
+    def statement_view(self, request: HttpRequest, organization_id: UUID, currency: str) -> HttpResponse:
+        """What changed a customer's balance, as CSV."""
+        organization = Organization.objects.filter(pk=organization_id).first()
+        if organization is None or not self.has_view_permission(request):
+            return self._not_allowed(request)
+        rows = queries.statement(organization_id, currency)
+        return _file(exports.statement_csv(rows).encode("utf-8-sig"), f"{organization.slug}-{currency}.csv", "text/csv")
 
     # --- the trial balance and its files ----------------------------------------------------------------
 

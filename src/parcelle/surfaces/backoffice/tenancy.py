@@ -7,11 +7,16 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from parcelle.core.models import Fact
+from parcelle.core.money import Money
+from parcelle.domain.billing.ledger.queries import balances
+from parcelle.domain.billing.models import Invoice
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.tenancy.models import Membership, Organization
@@ -19,6 +24,7 @@ from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Lines, Page, counted
 from parcelle.surfaces.backoffice.billing import SubscriptionLines
 from parcelle.surfaces.backoffice.filters import by_code
+from parcelle.surfaces.backoffice.money_verbs import spoken
 from parcelle.surfaces.backoffice.provisioning import InstanceLines
 from parcelle.surfaces.backoffice.values import NOTHING, link_to, list_of, moment, number
 
@@ -46,6 +52,13 @@ class MemberLines(Lines):
         return moment(row.created_at)
 
 
+def _standing(owed: Money) -> str:
+    if not owed:
+        return gettext("settled")
+    sentence = gettext("owes %(amount)s") if owed.minor > 0 else gettext("%(amount)s in their favour")
+    return sentence % {"amount": spoken(owed if owed.minor > 0 else -owed)}
+
+
 @admin.register(Organization)
 class OrganizationPage(Page):
     list_display = ["name", "state_badge", "slug", "members", "instances", "created"]
@@ -54,8 +67,8 @@ class OrganizationPage(Page):
     search_help_text = _("Name, member’s e-mail, instance or identifier")
     ordering = ["-created_at"]
     inlines = [MemberLines, SubscriptionLines, InstanceLines]
-    fields = ["name", "language", ("slug", "state_badge"), ("created_at", "facts"), "identifier"]
-    readonly_fields = ["slug", "state_badge", "created_at", "identifier", "facts"]
+    fields = ["name", "language", ("slug", "state_badge"), ("created_at", "facts"), ("account", "papers"), "identifier"]
+    readonly_fields = ["slug", "state_badge", "created_at", "identifier", "facts", "account", "papers"]
 
     def found_elsewhere(self, term: str) -> Q:
         members = Membership.objects.filter(user__email__icontains=term)
@@ -96,6 +109,23 @@ class OrganizationPage(Page):
     @admin.display(description=_("Created"), ordering="created_at")
     def created(self, row: Organization) -> SafeString | str:
         return moment(row.created_at)
+
+    @admin.display(description=_("Account"))
+    def account(self, row: Organization) -> SafeString | str:
+        """What they owe in each currency, with the statement that says why."""
+        lines = [
+            (
+                _standing(owed),
+                reverse("admin:billing_ledgertransaction_statement", args=(row.pk, currency)),
+                _("Statement (CSV)"),
+            )
+            for currency, owed in sorted(balances(row.pk).items())
+        ]
+        return format_html_join("", '<div>{} · <a class="bo-link" href="{}">{}</a></div>', lines) or NOTHING
+
+    @admin.display(description=_("Invoices"))
+    def papers(self, row: Organization) -> SafeString:
+        return format_html('<a class="bo-link" href="{}">{}</a>', list_of(Invoice, f"q={row.slug}"), _("Show them"))
 
     @admin.display(description=_("Facts"))
     def facts(self, row: Organization) -> SafeString:
