@@ -279,6 +279,7 @@ MESSAGES: Words = {
     "subscription_ending": _("Cancellation confirmed"),
     "plan_changed": _("Plan changed"),
     "plan_change_scheduled": _("Plan change scheduled"),
+    "billing_details": _("Missing billing details"),
     "invoice": _("Invoice"),
     "credit_note": _("Credit note"),
     "welcome": _("Welcome"),
