@@ -199,6 +199,20 @@ def _is_pdf_a3(pdf: bytes, xml: bytes, *, language: str) -> None:
                 assert {"/FontFile2", "/FontFile3"} & set(inner.FontDescriptor.keys())
 
 
+def test_what_is_shown_as_a_picture_is_said_in_words() -> None:
+    def pictures(node: Any) -> Iterator[str]:
+        if isinstance(node, pikepdf.Array):
+            for inner in node:
+                yield from pictures(inner)
+        elif isinstance(node, pikepdf.Dictionary) and "/S" in node:
+            if "/Alt" in node:
+                yield str(node.Alt)
+            yield from pictures(node.get("/K"))
+
+    with pikepdf.open(io.BytesIO(made("french business").pdf)) as opened:
+        assert list(pictures(opened.Root.StructTreeRoot.K)) == ["Code QR avec les données de ce virement"]
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_what_was_said_is_what_is_read_back(name: str) -> None:
     """The library ignores keys that it does not know: nothing that is said may be missing in the file."""
