@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import Max, Min, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -118,7 +118,7 @@ class JournalPage(Record):
         """What changed a customer's balance, as CSV."""
         organization = Organization.objects.filter(pk=organization_id).first()
         if organization is None or not self.has_view_permission(request):
-            return self._not_allowed(request)
+            raise Http404
         rows = queries.statement(organization_id, currency)
         return _file(exports.statement_csv(rows).encode("utf-8-sig"), f"{organization.slug}-{currency}.csv", "text/csv")
 
