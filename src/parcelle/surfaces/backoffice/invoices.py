@@ -320,7 +320,7 @@ class SellerForm(forms.ModelForm):  # type: ignore[type-arg]
     """Numbers may be typed as they are printed; they are kept as files want them."""
 
     siren = _typed(_("SIREN"), 20)
-    vat_number = _typed(pgettext_lazy("label", "VAT number"), 30)
+    vat_number = _typed(_("VAT number"), 30)
     iban = _typed(_("IBAN"), 50, _("Printed on invoices that wait for a transfer."))
     bic = _typed(_("BIC"), 20)
 
