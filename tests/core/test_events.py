@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
@@ -78,6 +79,31 @@ def test_a_fact_keeps_what_happened_when_and_by_whom() -> None:
 def test_a_fact_and_who_cares_are_stored_together() -> None:
     fact = happen()
     assert list(Reaction.objects.values_list("fact_id", "function")) == [(fact.pk, f"{__name__}.hear")]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("listening")
+def test_facts_together_are_stored_with_one_statement_in_their_order() -> None:
+    with CaptureQueriesContext(connection) as asked, events.together():
+        facts = [happen() for _number in range(3)]
+        assert not Fact.objects.exists()
+    assert len(asked) == 2
+    assert list(Fact.objects.order_by("pk")) == facts
+    assert list(Reaction.objects.order_by("pk").values_list("fact_id", flat=True)) == [fact.pk for fact in facts]
+
+
+@pytest.mark.django_db
+def test_of_facts_together_nothing_is_left_when_it_ends_badly() -> None:
+    def end_badly() -> None:
+        with events.together():
+            happen()
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        end_badly()
+    assert not Fact.objects.exists()
+    happen()
+    assert Fact.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -466,7 +466,8 @@ def _finish(process: subprocess.Popen[bytes], home: Home, what: str, log: str = 
 
 
 def _wait_for_site(home: Home, site: Site, supervisor: Supervisor) -> None:
-    deadline = time.monotonic() + 60
+    # What cannot run is known at once; a machine with much else to do is only slow.
+    deadline = time.monotonic() + 180
     while not _site_answers(home, site):
         if time.monotonic() > deadline or supervisor.states().get("web:web") == "FATAL":
             raise Refusal(f"The site does not answer; see {home.logs / 'web.log'}.")

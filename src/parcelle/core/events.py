@@ -6,8 +6,11 @@ An event is a frozen dataclass named in the past tense. Fields called `organizat
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -60,26 +63,82 @@ def react(to: type, *functions: Reaction) -> None:
         known[f"{function.__module__}.{function.__qualname__}"] = function
 
 
-_WANT = """
-    INSERT INTO core_reaction (fact_id, function) SELECT %s, unnest(%s::text[]) RETURNING pg_notify(%s, %s)
+# One statement for the facts and who has to react to them. They are numbered in the order in which they are given.
+_RECORD = """
+    WITH told AS MATERIALIZED (
+        SELECT nextval(pg_get_serial_sequence('core_fact', 'id')) AS id, fact.*
+        FROM unnest(
+            %s::int[], %s::text[], %s::timestamptz[], %s::text[], %s::uuid[], %s::uuid[], %s::uuid[], %s::jsonb[]
+        ) AS fact (number, name, at, actor, organization_id, instance_id, operation_id, data)
+    ), stored AS (
+        INSERT INTO core_fact (id, name, at, actor, organization_id, instance_id, operation_id, data)
+        SELECT id, name, at, actor, organization_id, instance_id, operation_id, data FROM told
+    ), wanted AS (
+        INSERT INTO core_reaction (fact_id, function)
+        SELECT told.id, reaction.function FROM told JOIN unnest(%s::int[], %s::text[]) AS reaction (number, function)
+            USING (number)
+        RETURNING pg_notify(%s, %s)
+    )
+    SELECT id, (SELECT count(*) FROM wanted) FROM told ORDER BY number
 """
+_kept: ContextVar[list[Fact] | None] = ContextVar("facts kept for later", default=None)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Facts recorded inside are stored by one statement at its end, in the transaction that is open around it.
+
+    They have no number before that, and a part of it that is rolled back alone would leave its facts behind.
+    """
+    kept: list[Fact] = []
+    token = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+    _store(kept)
 
 
 def record(happened: Any, *, now: datetime, actor: str = "system") -> Fact:
     """Stores the fact and who has to react to it, in the caller's transaction."""
     values = {field.name: getattr(happened, field.name) for field in dataclasses.fields(happened)}
     columns = {name: values.pop(name) for name in _COLUMNS if name in values}
-    fact = Fact.objects.create(
+    fact = Fact(
         name=_event_names[type(happened)],
         at=now,
         actor=actor,
         data={name: _plain(value) for name, value in values.items()},
         **columns,
     )
-    if functions := list(_reactions.get(fact.name, ())):
-        with connection.cursor() as cursor:
-            cursor.execute(_WANT, [fact.pk, functions, dispatch.CHANNEL, SOURCE])
+    kept = _kept.get()
+    if kept is None:
+        _store([fact])
+    else:
+        kept.append(fact)
     return fact
+
+
+def _store(facts: Sequence[Fact]) -> None:
+    if not facts:
+        return
+    wanted = [(number, name) for number, fact in enumerate(facts) for name in _reactions.get(fact.name, ())]
+    columns = [[getattr(fact, name) for fact in facts] for name in ("name", "at", "actor", *_COLUMNS)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _RECORD,
+            [
+                list(range(len(facts))),
+                *columns,
+                [json.dumps(fact.data) for fact in facts],
+                [number for number, _name in wanted],
+                [name for _number, name in wanted],
+                dispatch.CHANNEL,
+                SOURCE,
+            ],
+        )
+        for fact, (key, _wanted) in zip(facts, cursor.fetchall(), strict=True):
+            fact.pk = key
+            fact._state.adding, fact._state.db = False, connection.alias
 
 
 def _plain(value: Any) -> Any:

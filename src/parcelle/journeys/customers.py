@@ -38,10 +38,11 @@ def person(
 
     Only somebody who is signed in, as `user_id`, may change what is known about them.
     """
-    user = User.objects.alias(lower=Lower("email")).filter(lower=normalise_email(email)).first()
     details = {"first_name": first_name, "last_name": last_name, "phone": phone}
-    if user is None:
-        return User.objects.create_user(email, language=language, date_joined=now, **details), True
+    new = User.objects.create_unless_known(email, language=language, date_joined=now, **details)
+    if new is not None:
+        return new, True
+    user = User.objects.alias(lower=Lower("email")).get(lower=normalise_email(email))
     if user.pk == user_id:
         User.objects.filter(pk=user.pk).update(**details)
     return user, False

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from django.db import DatabaseError, connection, transaction
 
+from parcelle.core import events
 from parcelle.domain.accounts.models import User, normalise_email
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing import trials
@@ -89,7 +90,7 @@ class RegistrationFailed(Exception):
 def start_trial(request: TrialRequest, *, now: datetime) -> Started:
     """All or nothing: raises AlreadySubscribed, TrialUsed, RegistrationFailed, and NameTaken for a given slug."""
     try:
-        with transaction.atomic():
+        with transaction.atomic(), events.together():
             return _register(_tidy(request), now=now)
     except (DatabaseError, UnicodeError, ProvisioningError, BlueprintError, Plan.DoesNotExist) as error:
         reference = uuid.uuid4().hex[:8]

@@ -11,18 +11,29 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
+from parcelle.core.rows import insert_unless_taken
+
 
 class UserManager(BaseUserManager["User"]):
     use_in_migrations = True
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
         """A user who signs in by e-mail; without `password` they must choose one or use a mailed code."""
+        user = self._new(email, password, **fields)
+        user.save(using=self._db)
+        return user
+
+    def create_unless_known(self, email: str, **fields: Any) -> User | None:
+        """The same without a password; None, and nothing stored, for an address that somebody has."""
+        user = self._new(email, None, **fields)
+        return user if insert_unless_taken(user) else None
+
+    def _new(self, email: str, password: str | None, **fields: Any) -> User:
         user = self.model(email=normalise_email(email), **fields)
         if password is None:
             user.set_unusable_password()
         else:
             user.set_password(password)
-        user.save(using=self._db)
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:

@@ -28,7 +28,7 @@ def start(*, organization: Organization, plan: Plan, now: datetime, actor: str) 
     subscription = Subscription.objects.create(
         organization=organization, plan=plan, state=states.TRIALING, created_at=now, trial_ends_at=ends_at
     )
-    usage.open_period(subscription)
+    usage.begin_period(subscription)
     events.record(
         TrialStarted(
             organization_id=organization.pk, subscription_id=subscription.pk, plan_id=plan.pk, ends_at=ends_at

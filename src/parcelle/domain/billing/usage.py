@@ -24,6 +24,13 @@ def open_period(subscription: Subscription) -> list[UsageCounter]:
 
     A plan that changed within the period brings its own limits; what was used stays.
     """
+    begin_period(subscription)
+    start = period_of(subscription)
+    return list(UsageCounter.objects.filter(subscription=subscription, period_start=start).order_by("metric"))
+
+
+def begin_period(subscription: Subscription) -> None:
+    """The same, for who does not want to see them."""
     start = period_of(subscription)
     limits = PlanFeature.objects.filter(plan_id=subscription.plan_id, counted=True).values_list(
         "feature__key", "amount"
@@ -37,7 +44,6 @@ def open_period(subscription: Subscription) -> list[UsageCounter]:
         unique_fields=["subscription", "period_start", "metric"],
         update_fields=["limit"],
     )
-    return list(UsageCounter.objects.filter(subscription=subscription, period_start=start).order_by("metric"))
 
 
 def period_of(subscription: Subscription) -> datetime:

@@ -252,12 +252,7 @@ _leases = Leases(_renew)
 
 
 _STEP_COLUMNS = ("id", "state", "attempt", "started_at", "finished_at", "fraction", "note", "error")
-# The lock makes whoever takes over wait for this record, and this record fail when somebody took over: without it
-# both could believe that they begin the step for the first time.
-_WRITE_STEPS = """
-    WITH held AS MATERIALIZED (
-        SELECT FROM provisioning_operation WHERE id = %s AND worker = %s AND lease_until IS NOT NULL FOR SHARE
-    )
+_WRITTEN = """
     UPDATE provisioning_step AS step SET
         state = now.state, attempt = now.attempt, started_at = now.started_at,
         finished_at = now.finished_at, fraction = now.fraction, note = now.note, error = now.error
@@ -267,6 +262,21 @@ _WRITE_STEPS = """
     ) AS now (id, state, attempt, started_at, finished_at, fraction, note, error)
     WHERE step.id = now.id AND EXISTS (SELECT FROM held)
 """
+# The lock makes whoever takes over wait for this record, and this record fail when somebody took over: without it
+# both could believe that they begin the step for the first time.
+_WRITE_STEPS = f"""
+    WITH held AS MATERIALIZED (
+        SELECT FROM provisioning_operation WHERE id = %s AND worker = %s AND lease_until IS NOT NULL FOR SHARE
+    )
+    {_WRITTEN}
+"""
+_WRITE_SUCCESS = f"""
+    WITH held AS (
+        UPDATE provisioning_operation SET state = 'succeeded', finished_at = %s, lease_until = NULL
+        WHERE id = %s AND worker = %s AND lease_until IS NOT NULL RETURNING id
+    ), written AS ({_WRITTEN} RETURNING step.id)
+    SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM written)
+"""  # noqa: S608 nothing in it comes from outside
 
 
 class _Paused(Exception):
@@ -388,8 +398,7 @@ class _Runner:
     def _end_well(self) -> None:
         faults.point(f"{self.operation.kind}.end:before")
         with transaction.atomic():
-            self._write_steps()
-            self._write_operation(state=states.SUCCEEDED, finished_at=self.clock(), lease_until=None)
+            self._write_success(self.clock())
             self.workflow.succeed(self.context)
         faults.point(f"{self.operation.kind}.end:after")
         logger.info("operation done", seconds=self._seconds())
@@ -483,6 +492,17 @@ class _Runner:
             if cursor.rowcount != len(rows):
                 raise LeaseLost
         self.unwritten.clear()
+
+    def _write_success(self, now: datetime) -> None:
+        """The operation's end with what is unwritten of its steps."""
+        rows = list(self.unwritten.values())
+        columns = [[getattr(row, name) for row in rows] for name in _STEP_COLUMNS]
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE_SUCCESS, [now, self.operation.pk, self.worker, *columns])
+            if cursor.fetchone() != (1, len(rows)):
+                raise LeaseLost
+        self.unwritten.clear()
+        self.operation.state, self.operation.finished_at, self.operation.lease_until = states.SUCCEEDED, now, None
 
     def _write_operation(self, **changes: object) -> None:
         held = Operation.objects.filter(pk=self.operation.pk, worker=self.worker, lease_until__isnull=False)
