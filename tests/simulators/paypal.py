@@ -35,6 +35,8 @@ NAMES = {
     500: "INTERNAL_SERVER_ERROR",
     503: "SERVICE_UNAVAILABLE",
 }
+# How a dispute ends that takes the money.
+LOST = {"RESOLVED_BUYER_FAVOUR", "ACCEPTED"}
 WINDOW = timedelta(hours=6)
 # How long an idempotency key is remembered.
 ORDERS_KEEP, REFUNDS_KEEP = timedelta(hours=6), timedelta(days=45)
@@ -117,7 +119,7 @@ class PayPal:
     sees_disputes: bool = True
     # Whether an order that nobody approved in time is gone altogether.
     forgets: bool = True
-    # What the next captures come to, first for an order, then for all: complete, declined, failed, short,
+    # What the next captures come to, first for an order, then for all: complete, declined, failed, short, more,
     # currency:USD, pending:ECHECK, or an issue such as INSTRUMENT_DECLINED.
     script: list[str] = field(default_factory=list)
     # What becomes of the next refunds: COMPLETED or PENDING.
@@ -393,8 +395,9 @@ class PayPal:
         scripts = order.script or self.script
         fate = scripts.pop(0) if scripts else "complete"
         amount, status, reason = Amount.read(order.unit["amount"]), "COMPLETED", ""
-        if fate == "short":
-            amount = amount.of(amount.value - Decimal(1).scaleb(-DECIMALS[amount.currency]))
+        if fate in {"short", "more"}:
+            least = Decimal(1).scaleb(-DECIMALS[amount.currency])
+            amount = amount.of(amount.value + (least if fate == "more" else -least))
         elif fate.startswith("currency:"):
             amount = Amount(fate.removeprefix("currency:"), amount.value)
         elif fate.startswith("pending:"):
@@ -436,7 +439,8 @@ class PayPal:
     def _asked_refund(self, capture: Capture, seen: Seen) -> Refund:
         if capture.status == "PENDING":
             raise Refused(422, "PENDING_CAPTURE")
-        left = capture.amount.value - capture.given_back
+        lost = [one.amount.value for one in self.disputes.values() if one.capture is capture and one.outcome in LOST]
+        left = capture.amount.value - capture.given_back - sum(lost)
         wanted = seen.json.get("amount")
         amount = Amount(capture.amount.currency, left)
         if wanted:

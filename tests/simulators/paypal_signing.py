@@ -18,6 +18,8 @@ from cryptography.x509.oid import NameOID
 from tests.simulators.certificates import Certificate
 
 SIGNER = "messageverificationcerts.paypal.com"
+# Tests live in other years than the machine they run on.
+_ALWAYS: dict[str, timedelta] = {"begins": timedelta(days=-3650), "lasts": timedelta(days=7300)}
 
 
 def pem(certificate: x509.Certificate) -> str:
@@ -32,7 +34,7 @@ class Authority:
     @classmethod
     def new(cls, name: str = "Simulated authority") -> Authority:
         key = ec.generate_private_key(ec.SECP256R1())
-        return cls(key, _certificate(name, key.public_key(), None, key, ca=True))
+        return cls(key, _certificate(name, key.public_key(), None, key, ca=True, **_ALWAYS))
 
     def issue(
         self, name: str, key: Any, *, begins: timedelta = timedelta(hours=-1), lasts: timedelta = timedelta(days=30)
@@ -99,4 +101,4 @@ def signing() -> Signing:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     server = Certificate(pem=pem(shown), key=private.decode(), fingerprint=shown.fingerprint(hashes.SHA256()).hex())
-    return Signing(authority, key, authority.issue(SIGNER, key), server)
+    return Signing(authority, key, authority.issue(SIGNER, key, **_ALWAYS), server)

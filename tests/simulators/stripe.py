@@ -350,7 +350,7 @@ class Stripe:
         dispute = self.add(
             "dispute",
             "du",
-            amount=charge["amount"],
+            amount=charge["amount"] - charge["amount_refunded"],
             currency=charge["currency"],
             charge=charge["id"],
             payment_intent=charge["payment_intent"],

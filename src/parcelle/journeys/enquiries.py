@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from email.utils import parseaddr
 from uuid import UUID
 
 from django.conf import settings
 
-from parcelle.domain.billing import sellers
 from parcelle.domain.notifications import actions as notifications
+from parcelle.journeys import alarms
 from parcelle.journeys.customers import one_line
 
 
@@ -28,7 +27,7 @@ def ask(
     notifications.send(
         key=f"enquiry:{submission}",
         kind="enquiry",
-        to=sellers.current().email or parseaddr(settings.DEFAULT_FROM_EMAIL)[1],
+        to=alarms.operator_address(),
         language=settings.LANGUAGE_CODE[:2],
         context={
             "name": one_line(name),

@@ -10,6 +10,7 @@ from parcelle.domain.billing.events import (
     OrderFulfilled,
     OrderLeftOpen,
     OrderPaid,
+    PaymentDeclined,
     PaymentRefunded,
     RenewalReminderDue,
     RetentionEnded,
@@ -35,6 +36,7 @@ from parcelle.domain.provisioning.events import (
 )
 from parcelle.journeys import (
     activation,
+    alarms,
     cancellation,
     change_plan,
     checkout,
@@ -74,6 +76,7 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     SubscriptionCancelled: (cancellation.tell_cancelled,),
     SubscriptionResumed: (entitlement.follow,),
     OrderFulfilled: (invoices.invoice_order,),
+    PaymentDeclined: (alarms.payment_setup,),
     PaymentRefunded: (invoices.credit_refund,),
     InvoiceFinalised: (invoices.send, invoices.hand_over),
     InvoiceWaiting: (invoices.ask_for_details,),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
-from parcelle.domain.billing import payments, refunds
-from parcelle.domain.billing.errors import RefundRefused
+from parcelle.domain.billing import parked, payments, refunds
+from parcelle.domain.billing.errors import ParkedRefused, RefundRefused
 from parcelle.domain.billing.gateways.base import ChargedBack, Declined, Outcome, Paid, RefundOutcome
 from parcelle.domain.billing.gateways.fake import FakeGateway
-from parcelle.domain.billing.models import LedgerTransaction, Payment, Refund
+from parcelle.domain.billing.ledger import accounts, audit
+from parcelle.domain.billing.models import LedgerEntry, LedgerTransaction, Payment, Refund
 from tests.domain.billing.selling import LATER, attempt, click, look, open_shop, order
 from tests.people import NOW
 
@@ -103,13 +106,60 @@ def test_what_was_given_back_cannot_be_taken_back(paid: Payment) -> None:
 
 
 def test_money_that_came_and_went_unseen_gives_nothing(paid: Payment) -> None:
-    Payment.objects.filter(pk=paid.pk).update(state="pending")
-    assert told(paid, TAKEN).state == "parked"
+    unseen = attempt(order(open_shop(plan=paid.order.plan, currency="GBP")))
+    taken = ChargedBack(amount=Money(5880, "GBP"), dispute="PP-D-3")
+    assert told(unseen, taken, taken).state == "parked"
     assert [fact["code"] for fact in facts("PaymentParked")] == ["charged_back"]
+    assert (unseen.held, audit.differences()) == (Money(0, "GBP"), [])
+    why: dict[str, Any] = {"reason": "gone", "actor": "user:1", "now": LATER}
+    with pytest.raises(ParkedRefused, match="nothing_held"):
+        parked.accept(unseen.pk, for_order=True, **why)
+    parked.give_back(unseen.pk, by_hand=False, **why)
+    assert (told(unseen).state, Refund.objects.count(), audit.differences()) == ("refunded", 0, [])
     assert (
         told(attempt(order(open_shop(plan=paid.order.plan, currency="USD"))), Declined(code="declined"), TAKEN).state
         == "declined"
     )
+
+
+def test_what_is_left_of_money_that_went_in_part_unseen_is_decided_by_a_human() -> None:
+    payment = attempt(order(open_shop()))
+    told(payment, ChargedBack(amount=Money(2000, "EUR"), dispute="PP-D-4", received=WHOLE))
+    assert (payment.state, payment.held) == ("parked", Money(3880, "EUR"))
+    parked.accept(payment.pk, for_order=False, reason="kept", actor="user:1", now=LATER)
+    assert (told(payment).state, payment.received, audit.differences()) == ("paid", Money(3880, "EUR"), [])
+    assert at_the_service() == 3880
+
+
+def test_a_dispute_about_what_was_paid_out_by_hand_is_in_the_books(paid: Payment) -> None:
+    refunds.request(paid.pk, amount=WHOLE, reason="goodwill", actor="operator", now=NOW, by_hand=True)
+    assert told(paid, TAKEN, TAKEN).state == "refunded"
+    assert (at_the_service(), len(facts("PaymentChargedBack"))) == (0, 1)
+    told(paid, WON, WON)
+    assert (at_the_service(), len(facts("ChargebackWon"))) == (5880, 1)
+
+
+def test_what_was_paid_out_by_hand_the_service_knows_nothing_of(paid: Payment) -> None:
+    refunds.request(paid.pk, amount=Money(1000, "EUR"), reason="goodwill", actor="operator", now=NOW, by_hand=True)
+    assert told(paid, given_back(2000)).refunded_minor == 3000
+    assert at_the_service() == 3880
+    # More than came in is never given back, whoever gives it.
+    assert told(paid, given_back(5880)).refunded_minor == 5880
+
+
+def test_what_stood_in_the_way_of_a_refund_is_looked_at(paid: Payment) -> None:
+    ours = refunds.request(paid.pk, amount=WHOLE, reason="goodwill", actor="operator", now=NOW)
+    # Somebody gave it back on the service's pages; its message came while ours was on its way.
+    told(paid, given_back(5880))
+    refunds.record(ours.pk, RefundOutcome(state="failed", remark="already refunded"), now=LATER)
+    assert told(paid).refunded_minor == 0
+    assert ProcrastinateJob.objects.filter(task_name="billing.look", args={"payment_id": str(paid.pk)}).count() == 1
+    assert told(paid, given_back(5880)).state == "refunded"
+
+
+def at_the_service() -> int:
+    rows = LedgerEntry.objects.filter(account=accounts.rail("fake"))
+    return sum(rows.values_list("amount_minor", flat=True))
 
 
 def test_a_slow_refund_is_asked_after_less_and_less_often(paid: Payment, monkeypatch: pytest.MonkeyPatch) -> None:

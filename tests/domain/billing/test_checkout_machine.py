@@ -3,7 +3,11 @@
 Customers order, pay, leave and come back; services decide, stay silent, answer too late or wrong; messages come
 twice, late, reordered, forged or never; workers die between any two statements; the clock jumps. After every step
 the properties of `contracts/money-properties.md` hold; in the end, with all faults off, the service's books and
-ours agree to the cent. `PARCELLE_MACHINE=long` looks for longer.
+ours agree to the cent. One file per way to pay is in `rails/`. `PARCELLE_MACHINE=400` looks for longer, at other
+orders each time.
+
+Nothing here may depend on chance that Hypothesis does not draw, or it gives up: rows are chosen by their numbers and
+never by their random keys, and each shop begins with the same calls made.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import json
 import os
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -40,21 +45,29 @@ from parcelle.core.models import Fact
 from parcelle.core.models import Reaction as Wanted
 from parcelle.core.money import Money
 from parcelle.core.states import Transitions
-from parcelle.domain.billing import order_states, payment_states, payments, refunds, webhooks
-from parcelle.domain.billing.errors import CouponRefused, OrderClosed, PaymentOpen, RefundRefused
+from parcelle.domain.billing import order_states, parked, payment_states, payments, refunds, webhooks
+from parcelle.domain.billing.errors import CouponRefused, OrderClosed, ParkedRefused, PaymentOpen, RefundRefused
 from parcelle.domain.billing.gateways.base import Forged
-from parcelle.domain.billing.ledger import audit
-from parcelle.domain.billing.models import CouponUse, LedgerEntry, Order, Payment, Refund, Subscription
+from parcelle.domain.billing.ledger import accounts, audit
+from parcelle.domain.billing.models import (
+    CouponUse,
+    LedgerEntry,
+    LedgerTransaction,
+    Order,
+    Payment,
+    Refund,
+    Subscription,
+)
 from parcelle.domain.catalog.models import Coupon, Price
 from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning.models import Instance
 from parcelle.journeys import checkout
 from tests import people
-from tests.domain.billing.rails import DECISIONS, FAULTS, RAILS, Rail
-from tests.domain.billing.selling import AWA
+from tests.domain.billing.rails import AFTERWARDS, CLERKING, DECISIONS, FAULTS, RAILS, Rail
 from tests.people import NOW
 
-LONG = os.environ.get("PARCELLE_MACHINE") == "long"
+# How many random orders of events are tried, in place of the few that are the same every time.
+LONG = int(os.environ.get("PARCELLE_MACHINE", "0"))
 COUPON_USES = 2
 HAS_MONEY = (
     *(payment_states.PAID, payment_states.PAID_LATE, payment_states.PARKED),
@@ -133,9 +146,13 @@ class Checkout(RuleBasedStateMachine):
             plan = people.offer()
             self.prices = [
                 Price.objects.create(
-                    plan=plan, interval=Price.MONTH, currency=amount.currency, amount_minor=amount.minor, created_at=NOW
+                    plan=plan,
+                    interval=interval,
+                    currency=currency,
+                    amount_minor=Money.of(amount, currency).minor,
+                    created_at=NOW,
                 )
-                for amount in (Money.of("49.00", "EUR"), Money.of("32000", "XAF"))
+                for amount, currency, interval in self.rail.prices
             ]
             Coupon.objects.create(code="FEW", percent="12.5", most_uses=COUPON_USES, most_uses_each=None)
         # Somebody is always half-way, so that few steps are spent on getting anywhere.
@@ -155,8 +172,10 @@ class Checkout(RuleBasedStateMachine):
     def at_now(self, *, fault: str = "", dies: int = 0) -> Iterator[None]:
         if fault:
             self.rail.break_next_call(fault)
-        with time_machine.travel(self.now, tick=False), dying_before_statement(dies):
-            yield
+        with time_machine.travel(self.now, tick=False):
+            self.rail.clock_is(self.now)
+            with dying_before_statement(dies):
+                yield
         self.rail.heal()
 
     # --- choosing among what is there -------------------------------------------------------------------
@@ -184,7 +203,7 @@ class Checkout(RuleBasedStateMachine):
                         request_id=request_id,
                         price_id=self.prices[currency].pk,
                         coupon_code="few" if coupon else "",
-                        buyer=replace(AWA, email=f"customer{customer}@example.com"),
+                        buyer=replace(self.rail.buyer, email=f"customer{customer}@example.com"),
                         language="fr",
                         user=None,
                         now=self.now,
@@ -202,7 +221,7 @@ class Checkout(RuleBasedStateMachine):
         before = order.payments.count()
         with self.at_now(fault=fault, dies=dies):
             try:
-                checkout.pay(order.pk, gateway=self.rail.name, details={}, now=self.now)
+                checkout.pay(order.pk, gateway=self.rail.name, details=self.rail.details, now=self.now)
             except PaymentOpen:
                 assert blocked
             except OrderClosed:
@@ -242,6 +261,18 @@ class Checkout(RuleBasedStateMachine):
     def customer_wants_to_pay_another_way(self, which: int, fault: str, dies: int) -> None:
         with self.at_now(fault=fault, dies=dies):
             payments.cancel(self.payment(which).pk, now=self.now)
+
+    @precondition(lambda self: self.rail.goes_on and Payment.objects.exists())
+    @rule(which=some, what=st.sampled_from(AFTERWARDS))
+    def money_goes_another_way(self, which: int, what: str) -> None:
+        with self.at_now():
+            self.rail.afterwards(self.payment(which).pk, what)
+
+    @precondition(lambda self: self.rail.by_hand and Payment.objects.exists())
+    @rule(which=some, what=st.sampled_from(CLERKING), dies=deaths)
+    def operator_looks_at_the_account(self, which: int, what: str, dies: int) -> None:
+        with self.at_now(dies=dies):
+            self.rail.clerk(self.payment(which).pk, what, now=self.now)
 
     # --- messages and workers ---------------------------------------------------------------------------
 
@@ -334,6 +365,21 @@ class Checkout(RuleBasedStateMachine):
                 except RefundRefused:
                     continue
 
+    @precondition(lambda self: Payment.objects.filter(state=payment_states.PARKED).exists())
+    @rule(which=some, what=st.sampled_from(["order", "credit", "back", "by hand"]), dies=deaths)
+    def operator_decides_about_what_is_parked(self, which: int, what: str, dies: int) -> None:
+        rows = list(Payment.objects.filter(state=payment_states.PARKED).order_by("number"))
+        payment = rows[which % len(rows)]
+        why: dict[str, Any] = {"reason": "looked at", "actor": "operator", "now": self.now}
+        with self.at_now(dies=dies):
+            try:
+                if what in {"order", "credit"}:
+                    parked.accept(payment.pk, for_order=what == "order", **why)
+                else:
+                    parked.give_back(payment.pk, by_hand=what == "by hand", **why)
+            except ParkedRefused:
+                assert payment.received is None or payment.received_currency != payment.currency
+
     @precondition(lambda self: Payment.objects.filter(state=payment_states.UNKNOWN).exists())
     @rule(which=some)
     def operator_gives_up(self, which: int) -> None:
@@ -388,16 +434,23 @@ class Checkout(RuleBasedStateMachine):
             assert used.count() == (order.state in {order_states.PAID, order_states.FULFILLED})
             for fact in used:
                 [paid] = [row for row in rows if str(row.pk) == fact.data["payment_id"]]
-                assert (paid.received_minor, paid.received_currency) == (order.total_minor, order.currency)
+                assert paid.received_currency == order.currency
+                # Only a human lets another amount count.
+                assert paid.received_minor == order.total_minor or str(paid.pk) in self.accepted()
+
+    @staticmethod
+    def accepted() -> set[str]:
+        return set(Fact.objects.filter(name="ParkedPaymentAccepted").values_list("data__payment_id", flat=True))
 
     def money_that_was_received_is_told_of_once_and_stays_what_it_was(self) -> None:
-        told: dict[str, int] = {}
-        for fact in Fact.objects.filter(name__in=("PaymentReceived", "PaymentParked")):
-            told[fact.data["payment_id"]] = told.get(fact.data["payment_id"], 0) + 1
+        names = ("PaymentReceived", "PaymentParked")
+        told = Counter(Fact.objects.filter(name__in=names).values_list("data__payment_id", flat=True))
+        # What a human let count was told of before, when it came.
+        told.subtract(self.accepted())
         for payment in Payment.objects.all():
             received = (payment.received_minor, payment.received_currency)
             assert (payment.received_minor is not None) == (payment.state in HAS_MONEY)
-            assert told.get(str(payment.pk), 0) == (payment.state in HAS_MONEY)
+            assert told[str(payment.pk)] == (payment.state in HAS_MONEY)
             if payment.state in HAS_MONEY:
                 assert self.settled_money.setdefault(payment.pk, received) == received
 
@@ -446,6 +499,8 @@ class Checkout(RuleBasedStateMachine):
                 with self.at_now():
                     checkout.run(now=self.now)
                 self.work(chance, many=500)
+                with self.at_now():
+                    self.rail.settle(now=self.now)
             # What the service never decided is left to a human.
             for payment in Payment.objects.filter(state=payment_states.UNKNOWN, look_at=None):
                 self.abandon(payment)
@@ -457,15 +512,19 @@ class Checkout(RuleBasedStateMachine):
         assert not Order.objects.filter(state=order_states.PAID).exists(), "paid, and nothing to show for it"
         parked = Payment.objects.filter(state=payment_states.PARKED).values("order_id")
         assert not Order.objects.filter(state=order_states.OPEN).exclude(pk__in=parked).exists()
-        for payment in Payment.objects.all():
+        for payment in Payment.objects.order_by("number"):
             with self.at_now():
-                theirs, back = self.rail.took(payment.pk), self.rail.gave_back(payment.pk)
-            ours = (
-                Money(payment.received_minor, payment.received_currency) if payment.received_minor is not None else None
-            )
-            assert ours == theirs, payment
-            done = payment.refunds.filter(state=Refund.DONE, by_hand=False).aggregate(sum=Sum("amount_minor"))["sum"]
-            assert (done or 0) == back, payment
+                assert +self.booked(payment) == +self.rail.holds(payment), payment
+
+    @staticmethod
+    def booked(payment: Payment) -> Counter[str]:
+        """What of a payment is at its service by our books. A bank's charges are no fee of a service."""
+        entries = LedgerEntry.objects.filter(
+            account=accounts.rail(payment.gateway), transaction__reference=payment.number
+        ).order_by()
+        if accounts.rail(payment.gateway) != accounts.BANK:
+            entries = entries.exclude(transaction__kind=LedgerTransaction.FEE)
+        return Counter(dict(entries.values_list("currency").annotate(Sum("amount_minor"))))
 
 
 def run(rail: Rail, *, examples: int, steps: int, derandomize: bool) -> None:
@@ -491,4 +550,4 @@ def run(rail: Rail, *, examples: int, steps: int, derandomize: bool) -> None:
 @pytest.mark.parametrize("name", RAILS)
 def test_p07_p08_p09_p13_p14_the_checkout_holds_whatever_happens(name: str) -> None:
     with RAILS[name]() as rail:
-        run(rail, examples=400 if LONG else 5, steps=30, derandomize=not LONG)
+        run(rail, examples=LONG or 4, steps=30, derandomize=not LONG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from parcelle.core.models import Fact
 from parcelle.core.money import Money
 from parcelle.domain.billing import bank_accounts, gateways, orders, payments, receipts, transfers
 from parcelle.domain.billing.errors import PaymentOpen, ReceiptRefused, RefundRefused, TransferRefused
+from parcelle.domain.billing.ledger import audit
 from parcelle.domain.billing.models import Confirmation, LedgerEntry, Order, Payout, Transfer
 from parcelle.journeys import checkout
 from tests.domain.billing.selling import open_shop, order
@@ -31,6 +33,7 @@ from tests.domain.billing.transferring import (
     switch_on,
 )
 from tests.people import NOW
+from tests.together import at_once
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
 
@@ -349,6 +352,65 @@ def test_the_same_file_for_two_transfers_is_flagged(transfer: Transfer) -> None:
     assert facts("TransferReceiptUploaded")[1]["same_as"] == str(transfer.pk)
     assert send_in(other) == second
     assert len(list(receipts.folder().iterdir())) == 2
+
+
+def test_p13_the_bank_takes_a_transfer_back(transfer: Transfer) -> None:
+    with pytest.raises(TransferRefused, match="closed"):
+        transfers.recall(transfer.pk, reason="recalled", actor="user:x", now=NOW)
+    confirm(transfer, "60.00")
+    transfers.recall(transfer.pk, reason="recalled", text="Recall of 3 March", actor="user:x", now=NOW)
+    assert states(transfer) == ("recalled", "charged_back", "paid")
+    assert [fact["amount_minor"] for fact in facts("PaymentChargedBack")] == [5880]
+    bank = LedgerEntry.objects.filter(account="512000").aggregate(sum=Sum("amount_minor"))["sum"]
+    # What came beyond it is still there.
+    assert (bank, Confirmation.objects.get().state, audit.differences()) == (120, "recalled", [])
+    with pytest.raises(TransferRefused, match="closed"):
+        transfers.recall(transfer.pk, reason="recalled", actor="user:x", now=NOW)
+    with pytest.raises(TransferRefused, match="reference_used"):
+        confirm(transfer, "60.00", "B-1")
+
+
+def test_the_file_of_a_rejected_receipt_is_removed_after_90_days_and_no_other(transfer: Transfer) -> None:
+    rejected = send_in(transfer)
+    transfers.reject(transfer.pk, reason="unreadable", actor="user:x", now=NOW)
+    kept = send_in(transfer, picture())
+    checkout.run(now=NOW + timedelta(days=89))
+    assert receipts.read(rejected) is not None
+    for _twice in range(2):
+        checkout.run(now=NOW + timedelta(days=90))
+    assert (receipts.read(rejected), receipts.read(kept)) == (None, picture())
+    rejected.refresh_from_db()
+    assert (rejected.removed_at, len(rejected.sha256)) == (NOW + timedelta(days=90), 64)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("second_person", ["", "EUR 50"])
+def test_p07_operators_at_once_count_the_same_money_once(second_person: str) -> None:
+    transfer = expected(second_person_from=second_person)
+    acts: list[Any] = [partial(confirm, transfer, person=one, actor=f"user:{one}") for one in (ANN, BEN, ANN, BEN)]
+    assert len({row.pk for row in at_once(acts).all()}) == 1
+    if second_person:
+        row = Confirmation.objects.get()
+        other = BEN if row.person == ANN else ANN
+        outcome = at_once([partial(transfers.approve, row.pk, person=other, actor="user:b", now=NOW)] * 3)
+        assert (len(outcome.results), {str(error) for error in outcome.errors}) == (1, {"decided"})
+    assert states(transfer) == ("confirmed", "paid", "paid")
+    assert (Confirmation.objects.count(), surplus(), len(facts("PaymentReceived"))) == (1, [], 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_confirms_while_the_other_gives_up() -> None:
+    transfer = expected(second_person_from="")
+    outcome = at_once(
+        [
+            partial(confirm, transfer),
+            partial(transfers.refuse, transfer.pk, reason="not_received", actor="user:b", now=NOW),
+        ]
+    )
+    assert not [error for error in outcome.errors if not isinstance(error, TransferRefused)]
+    # Whoever was first, the money is the order's, and it is there once.
+    assert states(transfer)[1:] in {("paid", "paid"), ("paid_late", "paid")}
+    assert (len(facts("PaymentReceived")), audit.differences()) == (1, [])
 
 
 # --- money that goes back -------------------------------------------------------------------------------------

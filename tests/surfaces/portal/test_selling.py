@@ -365,6 +365,19 @@ def test_returning_with_somebody_elses_payment_asks_nothing(client: Client, pric
     assert payment.looks == 0
 
 
+def test_who_comes_back_in_a_browser_that_was_never_here_is_thanked_and_told_nothing(
+    client: Client, price: Price
+) -> None:
+    placed = order(client, price)
+    begin(client, placed)
+    payment = Payment.objects.get()
+    answer = Client().get(f"/orders/{placed.pk}/return/{payment.pk}")
+    payment.refresh_from_db()
+    assert (answer.status_code, payment.looks) == (200, 1)
+    assert "Merci" in text(answer)
+    assert placed.number not in text(answer) and placed.email not in text(answer)
+
+
 def test_who_changes_their_mind_pays_another_way(client: Client, price: Price) -> None:
     placed = order(client, price)
     charge = begin(client, placed)

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from procrastinate.contrib.django import app as queue
 
 from parcelle.core import events
 from parcelle.core.money import Money
@@ -32,13 +33,13 @@ def accept(payment_id: UUID, *, for_order: bool, reason: str, actor: str, now: d
     and ParkedRefused.
     """
     payment, order = _locked(payment_id)
-    received = payment.received
-    if received is None:
+    received = payment.held
+    if not received:
         raise ParkedRefused("nothing_held")
     if for_order and received.currency != order.currency:
         raise ParkedRefused("other_currency")
     surplus = not for_order or order.state != order_states.OPEN
-    _leave(payment, payment_states.PAID, "accepted", f"{actor}: {reason}")
+    _leave(payment, payment_states.PAID, "accepted", f"{actor}: {reason}", received)
     ledger.parked_accepted(payment, order, received=received, surplus=surplus, now=now)
     about: dict[str, Any] = {
         "organization_id": order.organization_id,
@@ -62,15 +63,15 @@ def give_back(payment_id: UUID, *, by_hand: bool, reason: str, actor: str, now: 
     the payment's is given back by hand alone.
     """
     payment, order = _locked(payment_id)
-    received = payment.received
-    if received is None:
-        _leave(payment, payment_states.REFUNDED, "returned", f"{actor}: {reason}")
+    received = payment.held
+    if not received:
+        _leave(payment, payment_states.REFUNDED, "returned", f"{actor}: {reason}", received)
     elif received.currency == payment.currency:
-        _leave(payment, payment_states.PAID, "returned", f"{actor}: {reason}")
+        _leave(payment, payment_states.PAID, "returned", f"{actor}: {reason}", received)
         ledger.parked_accepted(payment, order, received=received, surplus=True, now=now)
         refunds.request(payment.pk, amount=received, reason=reason, actor=actor, now=now, by_hand=by_hand)
     elif by_hand:
-        _leave(payment, payment_states.REFUNDED, "returned", f"{actor}: {reason}")
+        _leave(payment, payment_states.REFUNDED, "returned", f"{actor}: {reason}", received)
         ledger.parked_accepted(payment, order, received=received, surplus=True, now=now)
         _paid_out(payment, order, received, now=now)
     else:
@@ -97,8 +98,12 @@ def _locked(payment_id: UUID) -> tuple[Payment, Order]:
     return Payment.objects.select_for_update().get(pk=payment_id), order
 
 
-def _leave(payment: Payment, to: str, code: str, remark: str) -> None:
-    move(payment, to, table=_ONWARDS, reason=code, remark=remark[:1000])
+def _leave(payment: Payment, to: str, code: str, remark: str, counts: Money | None) -> None:
+    """From here on, what was left when a human looked is what came in."""
+    changes: dict[str, Any] = {"received_minor": counts.minor, "charged_back_minor": 0} if counts is not None else {}
+    move(payment, to, table=_ONWARDS, reason=code, remark=remark[:1000], **changes)
+    # Nobody followed what became of the money while it was parked: it may have been contested, or given back.
+    queue.configure_task("billing.look", queue="payments").defer(payment_id=str(payment.pk))
 
 
 def _paid_out(payment: Payment, order: Order, amount: Money, *, now: datetime) -> None:

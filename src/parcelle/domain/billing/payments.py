@@ -169,7 +169,19 @@ def _wait(payment: Payment, outcome: Outcome) -> None:
 def _take_back(payment: Payment, order: Order, outcome: ChargedBack, *, now: datetime) -> None:
     """Money that came and went before anybody looked gives nothing: a human must decide."""
     if payment.state in payment_states.UNSETTLED:
-        _move(payment, payment_states.PARKED, reason="charged_back", settled_at=now)
+        received = outcome.received or outcome.amount
+        _move(
+            payment,
+            payment_states.PARKED,
+            reason="charged_back",
+            settled_at=now,
+            received_minor=received.minor,
+            received_currency=received.currency,
+            charged_back_minor=outcome.amount.minor,
+            dispute=outcome.dispute,
+        )
+        ledger.payment_parked(payment, received=received, now=now)
+        ledger.charged_back(payment, order, amount=outcome.amount, dispute=outcome.dispute, now=now)
         _park(payment, "charged_back", now=now)
     else:
         aftermath.charge_back(payment, order, outcome, now=now)

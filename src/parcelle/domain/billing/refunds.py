@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, Sum
 from procrastinate.contrib.django import app as queue
 
 from parcelle.core import events
@@ -99,6 +99,12 @@ def on_their_way(payment_id: UUID) -> list[UUID]:
     return list(begun.values_list("pk", flat=True))
 
 
+def by_hand(payment_id: UUID) -> int:
+    """What of a payment was paid out by hand, in the smallest unit."""
+    paid_out = Refund.objects.filter(payment_id=payment_id, by_hand=True, state=Refund.DONE)
+    return paid_out.aggregate(sum=Sum("amount_minor"))["sum"] or 0
+
+
 def carry_out(refund_id: UUID, *, now: datetime) -> None:
     """Hands the refund to the rail, or asks what became of it. No transaction may be open.
 
@@ -122,6 +128,7 @@ def carry_out(refund_id: UUID, *, now: datetime) -> None:
     except GatewayError as error:
         logger.warning("payment service", refund_id=str(refund.pk), gateway=payment.gateway, detail=error.detail)
         outcome = None
+        Refund.objects.filter(pk=refund_id).update(remark=redact(error.detail)[:1000])
     record(refund_id, outcome, now=now)
     Refund.objects.filter(pk=refund_id).update(look_at=now + pause(refund, now))
 
@@ -147,6 +154,8 @@ def record(refund_id: UUID, outcome: RefundOutcome | None, *, now: datetime) -> 
     elif outcome.state == "failed":
         move(refund, Refund.FAILED, table=TRANSITIONS, remark=redact(outcome.remark)[:1000], settled_at=now)
         Payment.objects.filter(pk=payment_id).update(refunded_minor=payment.refunded_minor - refund.amount_minor)
+        # It may have failed because somebody was faster, on the service's own pages or at the bank.
+        queue.configure_task("billing.look", queue="payments").defer(payment_id=str(payment_id))
     elif refund.state != Refund.PENDING:
         move(refund, Refund.PENDING, table=TRANSITIONS, provider_id=outcome.provider_id)
 
@@ -166,7 +175,9 @@ def note_foreign(payment: Payment, *, amount_minor: int, now: datetime) -> None:
 
 
 def _done(refund: Refund, payment_id: UUID, *, now: datetime, provider_id: str) -> None:
-    move(refund, Refund.DONE, table=TRANSITIONS, settled_at=now, provider_id=provider_id or refund.provider_id)
+    move(
+        refund, Refund.DONE, table=TRANSITIONS, settled_at=now, provider_id=provider_id or refund.provider_id, remark=""
+    )
     payment = Payment.objects.select_related("order").get(pk=payment_id)
     given_back = sum(payment.refunds.filter(state=Refund.DONE).values_list("amount_minor", flat=True))
     whole = given_back >= (payment.received or payment.amount).minor

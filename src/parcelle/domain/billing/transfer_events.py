@@ -109,6 +109,19 @@ class TransferGivenUp:
 
 
 @event
+class TransferRecalled:
+    """The bank took back what had been confirmed."""
+
+    organization_id: UUID | None
+    order_id: UUID
+    payment_id: UUID
+    reason: str
+    before: str
+    amount_minor: int
+    currency: str
+
+
+@event
 class TransferLapsed:
     """Nobody expects it any more. `reason`: over (its time has passed) or withdrawn (the customer pays otherwise)."""
 

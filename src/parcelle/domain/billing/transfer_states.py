@@ -26,6 +26,8 @@ OPEN = (AWAITING, UPLOADED, REVIEW, PARTIAL, SECOND)
 # Somebody has to look: a receipt was sent in, part is missing, a second person is asked. What is parked waits with all
 # other payments that came in otherwise than asked.
 TO_CONFIRM = (UPLOADED, REVIEW, PARTIAL, SECOND)
+# The whole sum is on the account.
+CAME = (CONFIRMED, LATE)
 # Nobody waits for it any more; what comes all the same is the customer's.
 CLOSED = (REFUSED, LAPSED)
 

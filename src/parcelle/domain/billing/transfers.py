@@ -12,12 +12,22 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from segno import QRCode
 
 from parcelle.core import events
 from parcelle.core.money import Money
 from parcelle.core.states import move
-from parcelle.domain.billing import bank_accounts, epc, gateways, ledger, payments, refunds, transfer_states
+from parcelle.domain.billing import (
+    bank_accounts,
+    epc,
+    gateways,
+    ledger,
+    payment_states,
+    payments,
+    refunds,
+    transfer_states,
+)
 from parcelle.domain.billing.bank_accounts import Account
 from parcelle.domain.billing.errors import TransferRefused
 from parcelle.domain.billing.gateways.bank_transfer import BankTransferGateway
@@ -28,6 +38,7 @@ from parcelle.domain.billing.transfer_events import (
     TransferGivenUp,
     TransferLapsed,
     TransferPaidBack,
+    TransferRecalled,
     TransferReceiptRejected,
     TransferShortfallAccepted,
     TransferSurplus,
@@ -38,6 +49,7 @@ GATEWAY = "bank_transfer"
 # Why a receipt is no proof, and why a transfer is given up: each has words in both languages, `other` only a text.
 REJECTIONS = ("unreadable", "no_proof", "other_payment", "other_amount", "not_executed", "other")
 REFUSALS = ("not_received", "recalled", "not_accepted", "other")
+RECALLS = ("recalled", "other")
 # Whoever is told that a receipt was no good has at least so long to answer.
 TIME_TO_ANSWER = timedelta(days=3)
 # Banks announce a value date a few days ahead; more than that is a slip of the pen.
@@ -50,6 +62,7 @@ _TOLD = frozenset(
         transfer_states.REFUSED,
         transfer_states.LAPSED,
         transfer_states.LATE,
+        transfer_states.RECALLED,
     }
 )
 
@@ -395,6 +408,38 @@ def _lapse(transfer: Transfer, reason: str, *, actor: str, now: datetime) -> Non
     transfer.reason, transfer.reason_text = reason, ""
     _become(transfer, transfer_states.LAPSED, now=now)
     events.record(TransferLapsed(**_about(transfer), reason=reason), now=now, actor=actor)
+    _tell_payment(transfer, now=now)
+
+
+@transaction.atomic
+def recall(transfer_id: UUID, *, reason: str, text: str = "", seen: str = "", actor: str, now: datetime) -> None:
+    """The bank took back what had been confirmed: the payment is charged back, and the customer owes it again.
+
+    What came beyond the sum asked for stays as it was noted. Raises TransferRefused for what was never confirmed, and
+    for what was paid back.
+    """
+    transfer = _lock(transfer_id)
+    if seen and seen != version(transfer):
+        raise TransferRefused("changed")
+    if transfer.state not in transfer_states.CAME or transfer.payment.state == payment_states.REFUNDED:
+        raise TransferRefused("closed")
+    before = transfer.state
+    transfer.reason, transfer.reason_text = reason, text.strip()[:500]
+    counted = transfer.confirmations.filter(state=Confirmation.COUNTED, surplus_minor__lt=F("amount_minor"))
+    counted.update(state=Confirmation.RECALLED)
+    _become(transfer, transfer_states.RECALLED, now=now)
+    received = transfer.received
+    events.record(
+        TransferRecalled(
+            **_about(transfer),
+            reason=reason,
+            before=before,
+            amount_minor=received.minor,
+            currency=received.currency,
+        ),
+        now=now,
+        actor=actor,
+    )
     _tell_payment(transfer, now=now)
 
 

@@ -23,7 +23,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from parcelle.core.money import Money, NotMoney, decimals, parse
-from parcelle.domain.billing import receipts, references, transfer_states, transfers
+from parcelle.domain.billing import payment_states, receipts, references, transfer_states, transfers
 from parcelle.domain.billing.errors import GatewayUnusable, TransferRefused
 from parcelle.domain.billing.models import Confirmation, Receipt, Transfer
 from parcelle.surfaces.backoffice import transfer_words, words
@@ -253,7 +253,7 @@ class TransferPage(Record):
     id_fields = ["payment_id"]
     ordering = ["waiting_since", "-created_at"]
     inlines = [ReceiptLines, ConfirmationLines]
-    actions_detail = ["confirm_one", "accept_one", "reject_one", "refuse_one"]
+    actions_detail = ["confirm_one", "accept_one", "reject_one", "refuse_one", "recall_one"]
     fields = [
         ("reference_word", "state_badge"),
         ("expected_sum", "received_sum"),
@@ -355,6 +355,7 @@ class TransferPage(Record):
             "accept_one": row.state == transfer_states.PARTIAL,
             "reject_one": row.state in transfer_states.OPEN and row.receipts.filter(rejected_at=None).exists(),
             "refuse_one": row.state in transfer_states.OPEN and row.state != transfer_states.SECOND,
+            "recall_one": row.state in transfer_states.CAME and row.payment.state != payment_states.REFUNDED,
         }
         return [one for one in shown if any(one.action_name.endswith(name) and ok for name, ok in possible.items())]
 
@@ -424,6 +425,18 @@ class TransferPage(Record):
         return self._with_reason(
             request, object_id, transfer_words.REFUSALS, transfers.refuse, gettext("Give this transfer up?"),
             gettext("Give it up"), gettext("The transfer is not waited for any more."), notice, dangerous=True,
+        )  # fmt: skip
+
+    @action(description=_("The bank took it back"), url_path="recall", icon="undo", variant=ActionVariant.DANGER)
+    def recall_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        notice = gettext(
+            "The books say that the customer owes the sum again. What they bought goes on: suspend it by hand where it "
+            "should not."
+        )
+        choices = {code: transfer_words.REFUSALS[code] for code in transfers.RECALLS}
+        return self._with_reason(
+            request, object_id, choices, transfers.recall, gettext("Did the bank take this transfer back?"),
+            gettext("Note that it was taken back"), gettext("The payment is charged back."), notice, dangerous=True,
         )  # fmt: skip
 
     def _with_reason(

@@ -216,6 +216,7 @@ FACTS: Words = {
     "TransferApproved": _("Transfer approved by a second person"),
     "TransferConfirmed": _("Transfer confirmed"),
     "TransferGivenUp": _("Transfer given up"),
+    "TransferRecalled": _("Transfer taken back by the bank"),
     "TransferLapsed": _("Transfer no longer expected"),
     "TransferPaidBack": _("Transfer paid back"),
     "TransferReceiptRejected": _("Receipt of a transfer rejected"),
@@ -295,6 +296,7 @@ MESSAGES: Words = {
     "order_paid": _("Order paid"),
     "delivery_delayed": _("Delivery delayed"),
     "delivery_by_hand": _("Delivery by hand"),
+    "payment_setup": _("Way to pay not set up"),
 }
 
 ACTORS: Words = {"system": _("Parcelle"), "visitor": _("Visitor")}

@@ -19,6 +19,7 @@ from parcelle.domain.billing.bank_accounts import Account, Unreadable
 from parcelle.domain.billing.gateways.base import (
     Abilities,
     Charge,
+    ChargedBack,
     Declined,
     Event,
     Expired,
@@ -154,9 +155,11 @@ class BankTransferGateway:
         if transfer is None:
             # The instructions were never written down: nobody can have followed them.
             return self.start(charge)
-        if transfer.state in {transfer_states.CONFIRMED, transfer_states.LATE, transfer_states.RECALLED}:
+        if transfer.state in transfer_states.CAME:
             fee = Money(transfer.shortfall_minor, transfer.currency)
             return Paid(received=transfer.amount, fee=fee, value_date=_value_date(transfer))
+        if transfer.state == transfer_states.RECALLED:
+            return ChargedBack(amount=transfer.received, dispute=transfer.reference, code="reversal")
         if transfer.state == transfer_states.PARKED:
             foreign = transfer.confirmations.exclude(currency=transfer.currency).latest("created_at")
             return Paid(received=foreign.amount, value_date=foreign.value_date)

@@ -107,10 +107,14 @@ class Paid(Outcome):
 
 @dataclass(frozen=True, kw_only=True)
 class ChargedBack(Outcome):
-    """The bank or the service took `amount` back against our will; `dispute` is the service's name of the case."""
+    """The bank or the service took `amount` back against our will; `dispute` is the service's name of the case.
+
+    `received` is what had come in; None where that is no more than what was taken back.
+    """
 
     amount: Money
     dispute: str
+    received: Money | None = None
     # One of "dispute" and "reversal".
     code: str = "dispute"
 

@@ -274,7 +274,9 @@ class PayPal:
             returned = _sum(refunds, received.currency, {"COMPLETED"})
             taken = received - returned - _sum(refunds, received.currency, {"PENDING"})
             if status == "REFUNDED" and taken.minor > 0:
-                return ChargedBack(amount=taken, dispute=f"reversal-{reference}", code="reversal", **known)
+                return ChargedBack(
+                    amount=taken, dispute=f"reversal-{reference}", code="reversal", received=taken, **known
+                )
         doubt = "" if _is_ours(charge, capture) else "other_reference"
         fee = _fee(capture, received.currency)
         paid = Paid(received=received, fee=fee, returned=returned, doubt=doubt, **known)
@@ -288,8 +290,13 @@ class PayPal:
                 returned = paid.returned or Money.zero(paid.received.currency)
                 lost = min(_money(dispute.get("dispute_amount")), paid.received - returned)
                 if lost.minor > 0:
-                    reference = str(dispute.get("dispute_id", ""))
-                    return ChargedBack(amount=lost, dispute=reference, provider_id=paid.provider_id, memo=paid.memo)
+                    return ChargedBack(
+                        amount=lost,
+                        dispute=str(dispute.get("dispute_id", "")),
+                        received=paid.received - returned,
+                        provider_id=paid.provider_id,
+                        memo=paid.memo,
+                    )
         contested = any(not _ended(dispute) for dispute in found)
         return replace(paid, disputed=contested, won=bool(found) and not contested)
 

@@ -313,7 +313,9 @@ class StripeGateway:
         if intent is not None and isinstance(paid_by, StripeCharge):
             dispute = self._read(lambda: self._dispute(intent.id)) if paid_by.disputed else None
             if dispute is not None and dispute.status == "lost":
-                return ChargedBack(amount=_counted(dispute.amount, dispute.currency), dispute=dispute.id, **about)
+                taken = _counted(dispute.amount, dispute.currency)
+                received = _received(session, intent) - _counted(paid_by.amount_refunded, paid_by.currency)
+                return ChargedBack(amount=taken, dispute=dispute.id, received=max(received, taken), **about)
             told["returned"] = _counted(paid_by.amount_refunded, paid_by.currency)
             told["won"] = dispute is not None and dispute.status == "won"
             told["disputed"] = dispute is not None and dispute.status in {"needs_response", "under_review"}

@@ -21,6 +21,8 @@ _PAID = (
     payment_states.REFUNDED,
     payment_states.CHARGED_BACK,
 )
+# Money that came and went before anybody looked, of which nobody knows how much it was.
+_NEVER_SEEN = ("charged_back", "returned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,8 @@ def _of_payment(payment: Payment) -> Iterator[_Due]:
     received = payment.amount
     if payment.received_minor is not None and payment.received_currency:
         received = Money(payment.received_minor, payment.received_currency)
+    if not received or (payment.received_minor is None and payment.reason in _NEVER_SEEN):
+        return
     if payment.state == payment_states.PARKED:
         yield _Due(
             key=f"parked:{payment.pk}",

@@ -249,14 +249,23 @@ def _booked_on(payment: Payment) -> str:
 
 
 def charged_back(payment: Payment, order: Order, *, amount: Money, dispute: str, now: datetime) -> None:
-    """The bank or service took a payment back: the customer owes it again. `dispute` is the service's name of it."""
+    """The bank or service took a payment back: the customer owes it again. `dispute` is the service's name of it.
+
+    What nobody had looked at was never the customer's.
+    """
     key, rail = f"chargeback:{payment.pk}:{dispute}", accounts.rail(payment.gateway)
-    _move(payment, LedgerTransaction.CHARGEBACK, key, rail, -amount, accounts.CUSTOMERS, order=order, now=now)
+    to = _owed_again(payment)
+    _move(payment, LedgerTransaction.CHARGEBACK, key, rail, -amount, to, order=order, now=now)
 
 
 def chargeback_won(payment: Payment, order: Order, *, amount: Money, dispute: str, now: datetime) -> None:
     key, rail = f"chargeback-won:{payment.pk}:{dispute}", accounts.rail(payment.gateway)
-    _move(payment, LedgerTransaction.CHARGEBACK_WON, key, rail, amount, accounts.CUSTOMERS, order=order, now=now)
+    to = _owed_again(payment)
+    _move(payment, LedgerTransaction.CHARGEBACK_WON, key, rail, amount, to, order=order, now=now)
+
+
+def _owed_again(payment: Payment) -> str:
+    return accounts.SUSPENSE if _booked_on(payment) == accounts.SUSPENSE else accounts.CUSTOMERS
 
 
 def _move(
@@ -277,7 +286,10 @@ def _move(
         journal=LedgerTransaction.BANK,
         reference=payment.number,
         subject_id=payment.pk,
-        lines=[Line(account=money, amount=amount), Line(account=to, amount=-amount, party=Party.of(order))],
+        lines=[
+            Line(account=money, amount=amount),
+            Line(account=to, amount=-amount, party=Party.of(order) if to in accounts.OF_CUSTOMERS else None),
+        ],
         now=now,
         date_=date_,
     )

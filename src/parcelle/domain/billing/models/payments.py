@@ -37,7 +37,7 @@ class Payment(models.Model):
     received_currency = models.CharField(max_length=3, blank=True)
     fee_minor = models.BigIntegerField(null=True, blank=True)
     refunded_minor = models.BigIntegerField(default=0)
-    # What a lost dispute or a reversal took, and the service's name of it; stays when it was won back.
+    # What a lost dispute or a reversal took and did not come back, and the service's name of the last one.
     charged_back_minor = models.BigIntegerField(default=0)
     dispute = models.CharField(max_length=100, blank=True)
     disputed = models.BooleanField(_("contested by the customer"), default=False)
@@ -90,6 +90,12 @@ class Payment(models.Model):
         if self.received_minor is None or not self.received_currency:
             return None
         return Money(self.received_minor, self.received_currency)
+
+    @property
+    def held(self) -> Money | None:
+        """What is left of what came in, whoever it belongs to; None when the service never told."""
+        received = self.received
+        return received - Money(self.charged_back_minor, received.currency) if received is not None else None
 
     @property
     def returnable(self) -> Money:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -166,9 +166,19 @@ def _leave(request: HttpRequest, url: str, words: Words) -> HttpResponse:
 @never_cache
 @require_safe
 def returned(request: HttpRequest, order_id: UUID, payment_id: UUID) -> HttpResponse:
-    """The browser comes back from the payment service, which proves nothing: the service itself is asked."""
-    known = admit(request, order_id)
-    if known.payments.filter(pk=payment_id).exists():
+    """The browser comes back from the payment service, which proves nothing: the service itself is asked.
+
+    An order made through the interface may be paid in a browser that was never here: it is told nothing about it.
+    """
+    theirs = Payment.objects.filter(pk=payment_id, order_id=order_id).exists()
+    try:
+        admit(request, order_id)
+    except Http404:
+        if not theirs:
+            raise
+        payments.look(payment_id, now=timezone.now())
+        return render(request, "portal/returned.html")
+    if theirs:
         payments.look(payment_id, now=timezone.now())
     return redirect("order", order_id=order_id)
 

@@ -208,7 +208,8 @@ class MtnMomoGateway:
                     return self._refund_read(request, status)
                 return RefundOutcome(state="failed", remark=str(answer))
         except NotAdmitted as refused:
-            return RefundOutcome(state="failed", remark=refused.detail)
+            # An earlier try, of which we were never told the end, may have been admitted.
+            raise GatewayError(refused.detail, unknown=True) from refused
         raise GatewayError(str(answer), unknown=answer.status >= 500)
 
     def fetch_refund(self, charge: Charge, request: RefundRequest) -> RefundOutcome:
