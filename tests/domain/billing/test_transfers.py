@@ -401,12 +401,11 @@ def test_p07_operators_at_once_count_the_same_money_once(second_person: str) -> 
 @pytest.mark.django_db(transaction=True)
 def test_one_confirms_while_the_other_gives_up() -> None:
     transfer = expected(second_person_from="")
-    outcome = at_once(
-        [
-            partial(confirm, transfer),
-            partial(transfers.refuse, transfer.pk, reason="not_received", actor="user:b", now=NOW),
-        ]
-    )
+    acts: list[Any] = [
+        partial(confirm, transfer),
+        partial(transfers.refuse, transfer.pk, reason="not_received", actor="user:b", now=NOW),
+    ]
+    outcome = at_once(acts)
     assert not [error for error in outcome.errors if not isinstance(error, TransferRefused)]
     # Whoever was first, the money is the order's, and it is there once.
     assert states(transfer)[1:] in {("paid", "paid"), ("paid_late", "paid")}
