@@ -51,6 +51,7 @@ from parcelle.domain.billing.gateways.base import Forged
 from parcelle.domain.billing.ledger import accounts, audit
 from parcelle.domain.billing.models import (
     CouponUse,
+    GatewayEvent,
     LedgerEntry,
     LedgerTransaction,
     Order,
@@ -302,26 +303,30 @@ class Checkout(RuleBasedStateMachine):
         self.work(random.Random(seed), many=many, fault=fault, dies=dies)
 
     def work(self, chance: random.Random, *, many: int, fault: str = "", dies: int = 0) -> int:
-        """Jobs and reactions in any order. What fails or dies stays and is done again, as the queue does."""
+        """Jobs, messages and reactions in any order. What fails or dies stays and is done again, as the queue does."""
         for done in range(many):
             jobs = self.due_jobs()
             wanted = list(Wanted.objects.select_related("fact"))
-            if not jobs and not wanted:
+            messages = self.due_messages()
+            if not jobs and not wanted and not messages:
                 return done
-            number = chance.randrange(len(jobs) + len(wanted))
+            number = chance.randrange(len(jobs) + len(wanted) + len(messages))
             finished = False
             with self.at_now(fault=fault, dies=dies):
                 if number < len(jobs):
                     _id, name, arguments = jobs[number]
                     queue.tasks[name](**arguments)
-                else:
+                elif number < len(jobs) + len(wanted):
                     row = wanted[number - len(jobs)]
                     events.run_reaction(fact_id=row.fact_id, function=row.function)
+                else:
+                    with suppress(webhooks.ServiceSilent):
+                        webhooks.process(messages[number - len(jobs) - len(wanted)], now=self.now)
                 finished = True
             if finished and number < len(jobs):
                 with connection.cursor() as cursor:
                     cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [jobs[number][0]])
-            elif finished:
+            elif finished and number < len(jobs) + len(wanted):
                 wanted[number - len(jobs)].delete()
             fault, dies = "", 0
         return many
@@ -330,6 +335,11 @@ class Checkout(RuleBasedStateMachine):
         due = Q(scheduled_at=None) | Q(scheduled_at__lte=self.now)
         rows = ProcrastinateJob.objects.filter(due).order_by("id")
         return [(row.id, row.task_name, row.args) for row in rows]
+
+    def due_messages(self) -> list[int]:
+        due = Q(state=GatewayEvent.RECEIVED, wait_until=None) | Q(wait_until__lte=self.now)
+        rows = GatewayEvent.objects.filter(due, state__in=(GatewayEvent.RECEIVED, GatewayEvent.FAILED))
+        return list(rows.order_by("pk").values_list("pk", flat=True))
 
     @rule(fault=faults, dies=deaths)
     def cron_sweeps(self, fault: str, dies: int) -> None:
