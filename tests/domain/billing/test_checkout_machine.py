@@ -47,7 +47,7 @@ from parcelle.core.money import Money
 from parcelle.core.states import Transitions
 from parcelle.domain.billing import order_states, parked, payment_states, payments, refunds, webhooks
 from parcelle.domain.billing.errors import CouponRefused, OrderClosed, ParkedRefused, PaymentOpen, RefundRefused
-from parcelle.domain.billing.gateways.base import Forged
+from parcelle.domain.billing.gateways.base import Forged, GatewayError
 from parcelle.domain.billing.ledger import accounts, audit
 from parcelle.domain.billing.models import (
     CouponUse,
@@ -320,7 +320,7 @@ class Checkout(RuleBasedStateMachine):
                     row = wanted[number - len(jobs)]
                     events.run_reaction(fact_id=row.fact_id, function=row.function)
                 else:
-                    with suppress(webhooks.ServiceSilent):
+                    with suppress(webhooks.ServiceSilent, GatewayError):
                         webhooks.process(messages[number - len(jobs) - len(wanted)], now=self.now)
                 finished = True
             if finished and number < len(jobs):
