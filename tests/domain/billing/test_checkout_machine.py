@@ -518,7 +518,7 @@ class Checkout(RuleBasedStateMachine):
         self.what_always_holds()
         assert not Wanted.objects.exists()
         assert not Payment.objects.filter(state__in=payment_states.UNSETTLED).exists()
-        assert not Refund.objects.exclude(state__in=(Refund.DONE, Refund.FAILED)).exists()
+        assert not Refund.objects.exclude(state__in=(*Refund.LEFT, Refund.FAILED)).exists()
         assert not Order.objects.filter(state=order_states.PAID).exists(), "paid, and nothing to show for it"
         parked = Payment.objects.filter(state=payment_states.PARKED).values("order_id")
         assert not Order.objects.filter(state=order_states.OPEN).exclude(pk__in=parked).exists()

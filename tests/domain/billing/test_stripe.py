@@ -17,7 +17,8 @@ from parcelle.domain.billing import charges, gateways, payments, refunds, webhoo
 from parcelle.domain.billing.errors import PaymentOpen
 from parcelle.domain.billing.gateways.base import DECLINE_CODES, Expired, Forged, GatewayError, Paid, Pending
 from parcelle.domain.billing.gateways.stripe import StripeGateway, decline_code, from_wire, to_wire
-from parcelle.domain.billing.models import GatewayEvent, GatewaySettings, Order, Payment, Refund
+from parcelle.domain.billing.ledger import accounts, audit
+from parcelle.domain.billing.models import GatewayEvent, GatewaySettings, LedgerEntry, Order, Payment, Refund
 from tests.domain.billing.selling import LATER, open_shop, order
 from tests.people import NOW
 from tests.simulators import stripe
@@ -395,6 +396,25 @@ def test_a_message_about_a_refund_settles_it(paid: Payment, server: stripe.Strip
     deliver(server.told("refund.failed")[-1])
     refund.refresh_from_db()
     assert (refund.state, refund.remark) == ("failed", "failed expired_or_canceled_card")
+
+
+def test_a_refund_that_comes_back_from_the_bank_is_the_customers_credit(paid: Payment, server: stripe.Stripe) -> None:
+    refund = give(paid, 5880)
+    assert refund.state == "done"
+    server.end_refund(server.table("refund")[refund.provider_id], done=False)
+    for _twice in range(2):
+        for message in server.told("refund.failed") + server.told("refund.updated"):
+            deliver(message)
+    refund.refresh_from_db()
+    paid.refresh_from_db()
+    assert (refund.state, refund.remark) == ("came_back", "failed expired_or_canceled_card")
+    # It is owed to the customer, and is not given back a second time here.
+    assert (paid.state, paid.refunded_minor) == ("refunded", 5880)
+    held = dict(
+        LedgerEntry.objects.filter(transaction__key=f"refund-back:{refund.pk}").values_list("account", "amount_minor")
+    )
+    assert held == {accounts.rail("stripe"): 5880, accounts.CREDIT: -5880}
+    assert audit.differences() == []
 
 
 @pytest.mark.parametrize("won", [True, False])

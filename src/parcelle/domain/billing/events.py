@@ -143,6 +143,18 @@ class PaymentRefunded:
 
 
 @event
+class RefundCameBack:
+    """The customer's bank sent back what was given back; it is their credit."""
+
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+    refund_id: UUID
+    amount_minor: int
+    currency: str
+
+
+@event
 class InvoiceFinalised:
     """A document got its number. `kind` is invoice or credit_note."""
 

@@ -18,7 +18,7 @@ from parcelle.core.states import Transitions, move
 from parcelle.domain.billing import charges, gateways, ledger, payment_states
 from parcelle.domain.billing.desk_events import RefundRequested
 from parcelle.domain.billing.errors import RefundRefused
-from parcelle.domain.billing.events import PaymentRefunded
+from parcelle.domain.billing.events import PaymentRefunded, RefundCameBack
 from parcelle.domain.billing.gateways.base import GatewayError, RefundOutcome, RefundRequest
 from parcelle.domain.billing.models import Order, Payment, Refund
 
@@ -29,8 +29,10 @@ TRANSITIONS: Transitions = {
     Refund.SUBMITTED: frozenset({Refund.PENDING, Refund.UNKNOWN, Refund.DONE, Refund.FAILED}),
     Refund.PENDING: frozenset({Refund.DONE, Refund.FAILED}),
     Refund.UNKNOWN: frozenset({Refund.PENDING, Refund.DONE, Refund.FAILED}),
-    Refund.DONE: frozenset(),
+    # Some banks send money back days after they took it.
+    Refund.DONE: frozenset({Refund.CAME_BACK}),
     Refund.FAILED: frozenset(),
+    Refund.CAME_BACK: frozenset(),
 }
 LOOK_AFTER = timedelta(minutes=2)
 LEAST_OFTEN = timedelta(hours=6)
@@ -99,6 +101,14 @@ def on_their_way(payment_id: UUID) -> list[UUID]:
     return list(begun.values_list("pk", flat=True))
 
 
+def in_doubt(payment_id: UUID, returned: Money) -> list[UUID]:
+    """Refunds of the rail that were done, when it says that less than that has been given back."""
+    done = Refund.objects.filter(payment_id=payment_id, state=Refund.DONE, by_hand=False)
+    whole = done.aggregate(sum=Sum("amount_minor"))["sum"] or 0
+    # One made on the service's own pages has no name here to ask by.
+    return list(done.exclude(provider_id="").values_list("pk", flat=True)) if whole > returned.minor else []
+
+
 def by_hand(payment_id: UUID) -> int:
     """What of a payment was paid out by hand, in the smallest unit."""
     paid_out = Refund.objects.filter(payment_id=payment_id, by_hand=True, state=Refund.DONE)
@@ -111,7 +121,7 @@ def carry_out(refund_id: UUID, *, now: datetime) -> None:
     Without an answer it is unknown, also when this call cannot have had an effect: an earlier one may have had it.
     """
     refund = Refund.objects.select_related("payment__order__plan__product").get(pk=refund_id)
-    if refund.state in {Refund.DONE, Refund.FAILED}:
+    if refund.state in {Refund.FAILED, Refund.CAME_BACK}:
         return
     payment = refund.payment
     gateway = gateways.open_gateway(payment.gateway)
@@ -140,11 +150,15 @@ def pause(refund: Refund, now: datetime) -> timedelta:
 
 @transaction.atomic
 def record(refund_id: UUID, outcome: RefundOutcome | None, *, now: datetime) -> None:
-    """Writes down what the rail said; None when it said nothing. What is settled stays."""
+    """Writes down what the rail said; None when it said nothing. What is settled stays, unless the money came back."""
     payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
     payment = lock(payment_id)
     refund = Refund.objects.select_for_update().get(pk=refund_id)
-    if refund.state in {Refund.DONE, Refund.FAILED}:
+    if refund.state in {Refund.FAILED, Refund.CAME_BACK}:
+        return
+    if refund.state == Refund.DONE:
+        if outcome is not None and outcome.state == "failed":
+            _came_back(refund, payment, outcome.remark, now=now)
         return
     if outcome is None:
         if refund.state == Refund.SUBMITTED:
@@ -174,12 +188,31 @@ def note_foreign(payment: Payment, *, amount_minor: int, now: datetime) -> None:
     payment.refresh_from_db(fields=["state", "refunded_minor"])
 
 
+def _came_back(refund: Refund, payment: Payment, remark: str, *, now: datetime) -> None:
+    """The customer is still to have it, so it is theirs to use; the same money is not given back a second time here."""
+    move(refund, Refund.CAME_BACK, table=TRANSITIONS, remark=redact(remark)[:1000])
+    order = Order.objects.get(pk=payment.order_id)
+    ledger.refund_came_back(refund, payment, order, now=now)
+    events.record(
+        RefundCameBack(
+            organization_id=order.organization_id,
+            payment_id=payment.pk,
+            order_id=order.pk,
+            refund_id=refund.pk,
+            amount_minor=refund.amount_minor,
+            currency=payment.currency,
+        ),
+        now=now,
+        actor=f"gateway:{payment.gateway}",
+    )
+
+
 def _done(refund: Refund, payment_id: UUID, *, now: datetime, provider_id: str) -> None:
     move(
         refund, Refund.DONE, table=TRANSITIONS, settled_at=now, provider_id=provider_id or refund.provider_id, remark=""
     )
     payment = Payment.objects.select_related("order").get(pk=payment_id)
-    given_back = sum(payment.refunds.filter(state=Refund.DONE).values_list("amount_minor", flat=True))
+    given_back = sum(payment.refunds.filter(state__in=Refund.LEFT).values_list("amount_minor", flat=True))
     whole = given_back >= (payment.received or payment.amount).minor
     to = payment_states.REFUNDED if whole else payment_states.PARTLY_REFUNDED
     if payment.state != to:

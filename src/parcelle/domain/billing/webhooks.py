@@ -26,7 +26,7 @@ from parcelle.core.logs import redact
 from parcelle.core.states import move
 from parcelle.domain.billing import gateways, payment_states, payments, refunds
 from parcelle.domain.billing.desk_events import GatewayMessageRetried
-from parcelle.domain.billing.gateways.base import Traces
+from parcelle.domain.billing.gateways.base import Paid, Traces
 from parcelle.domain.billing.intake import SOURCE, Incoming, genuine, store
 from parcelle.domain.billing.models import GatewayEvent, Payment
 
@@ -172,7 +172,9 @@ def _look(payment: Payment, *, now: datetime) -> None:
     if outcome is None and payment.state not in payment_states.UNSETTLED:
         # The sweeper asks about what is not settled; what is, only messages tell of.
         raise ServiceSilent(payment.gateway)
-    for refund_id in refunds.on_their_way(payment.pk):
+    told = outcome.returned if isinstance(outcome, Paid) else None
+    doubtful = refunds.in_doubt(payment.pk, told) if told is not None else []
+    for refund_id in (*refunds.on_their_way(payment.pk), *doubtful):
         refunds.carry_out(refund_id, now=now)
 
 

@@ -28,6 +28,7 @@ def lines(request: HttpRequest) -> dict[str, Any]:
         ("parked", _("Came in otherwise than asked"), list_of(Payment, "work=parked")),
         ("silent", _("Outcome never told"), list_of(Payment, "work=silent")),
         ("refunds", _("Refunds that failed"), list_of(Refund, f"state__exact={Refund.FAILED}")),
+        ("came_back", _("Refunds that came back"), list_of(Refund, f"state__exact={Refund.CAME_BACK}")),
         ("invoices", _("Invoices that wait for missing data"), list_of(Invoice, "waits=yes")),
         ("messages", _("Messages that could not be dealt with"), list_of(GatewayEvent, f"state={GatewayEvent.FAILED}")),
     ]
@@ -53,6 +54,7 @@ def _numbers(request: HttpRequest) -> Counter[str]:
             _count("parked", Payment.objects.filter(PARKED)),
             _count("silent", Payment.objects.filter(SILENT)),
             _count("refunds", Refund.objects.filter(state=Refund.FAILED)),
+            _count("came_back", Refund.objects.filter(state=Refund.CAME_BACK)),
             _count("invoices", Invoice.objects.filter(WAITING)),
             _count("messages", GatewayEvent.objects.filter(state=GatewayEvent.FAILED)),
         ]

@@ -216,6 +216,7 @@ FACTS: Words = {
     "TransferApproved": _("Transfer approved by a second person"),
     "TransferConfirmed": _("Transfer confirmed"),
     "TransferGivenUp": _("Transfer given up"),
+    "RefundCameBack": _("Refund came back"),
     "TransferRecalled": _("Transfer taken back by the bank"),
     "TransferLapsed": _("Transfer no longer expected"),
     "TransferPaidBack": _("Transfer paid back"),
@@ -338,7 +339,7 @@ COLOURS = {
     **dict.fromkeys(("pending", "dns_ok", "cert_issuing"), "info"),
     **dict.fromkeys(("uploaded", "review", "second", "partial", "awaiting"), "info"),
     **dict.fromkeys(("confirmed", "counted", "matched"), "success"),
-    **dict.fromkeys(("parked", "late", "lapsed", "turned_down", "recalled", "ignored"), "warning"),
+    **dict.fromkeys(("parked", "late", "lapsed", "turned_down", "recalled", "came_back", "ignored"), "warning"),
     **dict.fromkeys(("failed", "missing", "broken", "refused", "overdue"), "danger"),
     **dict.fromkeys(("unknown", "stopped", "half_made", "awake", "leased"), "warning"),
 }

@@ -67,10 +67,18 @@ class StripeRail(Rail):
             rest = charge["amount"] - charge["amount_refunded"]
             if what == "give_back" and rest > 1 and not charge["disputed"]:
                 self.server.give_back(charge, rest // 2)
+            elif what == "reverse" and not charge["disputed"]:
+                self._send_refund_back(charge)
             elif what == "contest" and rest and not disputes:
                 self.server.dispute(charge)
             elif what in {"lose", "win"} and disputes and disputes[0]["status"] == "needs_response":
                 self.server.end_dispute(disputes[0], won=what == "win")
+
+    def _send_refund_back(self, charge: dict[str, Any]) -> None:
+        """A bank that had taken it finds days later that it cannot."""
+        refunds = [one for one in self.server.table("refund").values() if one["charge"] == charge["id"]]
+        for refund in [one for one in refunds if one["status"] == "succeeded" and one["metadata"]][:1]:
+            self.server.end_refund(refund, done=False)
 
     def settle(self, *, now: datetime) -> None:
         with self.server.state:

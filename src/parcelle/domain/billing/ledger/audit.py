@@ -72,8 +72,9 @@ def _due() -> Iterator[_Due]:
     paid = Payment.objects.filter(Q(state__in=_PAID) | Q(state=payment_states.PARKED)).select_related("order")
     for payment in paid.order_by("settled_at", "number").iterator(chunk_size=500):
         yield from _of_payment(payment)
-    for refund in Refund.objects.filter(state=Refund.DONE).select_related("payment__order").iterator(chunk_size=500):
-        yield _of_refund(refund)
+    gone = Refund.objects.filter(state__in=Refund.LEFT).select_related("payment__order")
+    for refund in gone.iterator(chunk_size=500):
+        yield from _of_refund(refund)
 
 
 def _of_payment(payment: Payment) -> Iterator[_Due]:
@@ -108,11 +109,18 @@ def _is_surplus(payment: Payment, received: Money) -> bool:
     return received != payment.amount or payment.order.paid_at is None or earlier.exists()
 
 
-def _of_refund(refund: Refund) -> _Due:
+def _of_refund(refund: Refund) -> Iterator[_Due]:
     payment = refund.payment
     at = refund.settled_at or refund.created_at
-    return _Due(
+    amount = Money(refund.amount_minor, payment.currency)
+    yield _Due(
         key=f"refund:{refund.pk}",
-        expected=Money(refund.amount_minor, payment.currency),
+        expected=amount,
         book=lambda: postings.refunded(refund, payment, payment.order, now=at),
     )
+    if refund.state == Refund.CAME_BACK:
+        yield _Due(
+            key=f"refund-back:{refund.pk}",
+            expected=amount,
+            book=lambda: postings.refund_came_back(refund, payment, payment.order, now=at),
+        )

@@ -238,6 +238,13 @@ def refunded(refund: Refund, payment: Payment, order: Order, *, now: datetime) -
     )
 
 
+def refund_came_back(refund: Refund, payment: Payment, order: Order, *, now: datetime) -> None:
+    """The customer's bank returned what was given back: they may use it, or get it another way."""
+    amount, rail = Money(refund.amount_minor, payment.currency), accounts.rail(payment.gateway)
+    key = f"refund-back:{refund.pk}"
+    _move(payment, LedgerTransaction.SURPLUS, key, rail, amount, accounts.CREDIT, order=order, now=now)
+
+
 def _booked_on(payment: Payment) -> str:
     """Where the money of a payment was put when it came."""
     put = LedgerEntry.objects.filter(amount_minor__lt=0)

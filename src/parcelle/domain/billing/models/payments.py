@@ -109,14 +109,17 @@ class Payment(models.Model):
 class Refund(models.Model):
     """Money given back of one payment, by the rail or by hand; its key is stored before the rail is asked."""
 
-    REQUESTED, SUBMITTED, PENDING, UNKNOWN, DONE, FAILED = (
+    REQUESTED, SUBMITTED, PENDING, UNKNOWN, DONE, FAILED, CAME_BACK = (
         "requested",
         "submitted",
         "pending",
         "unknown",
         "done",
         "failed",
+        "came_back",
     )
+    # Money that left us, whatever became of it afterwards.
+    LEFT = (DONE, CAME_BACK)
     STATES = [
         (REQUESTED, _("Asked for")),
         (SUBMITTED, _("Handed to the payment service")),
@@ -124,6 +127,8 @@ class Refund(models.Model):
         (UNKNOWN, _("Outcome unknown")),
         (DONE, _("Done")),
         (FAILED, _("Failed")),
+        # The customer's bank sent it back after it had arrived: it is their credit.
+        (CAME_BACK, _("Came back")),
     ]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
