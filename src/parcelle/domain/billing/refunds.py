@@ -138,7 +138,7 @@ def carry_out(refund_id: UUID, *, now: datetime) -> None:
     except GatewayError as error:
         logger.warning("payment service", refund_id=str(refund.pk), gateway=payment.gateway, detail=error.detail)
         outcome = None
-        Refund.objects.filter(pk=refund_id).update(remark=redact(error.detail)[:1000])
+        Refund.objects.filter(pk=refund_id).exclude(state=Refund.DONE).update(remark=redact(error.detail)[:1000])
     record(refund_id, outcome, now=now)
     Refund.objects.filter(pk=refund_id).update(look_at=now + pause(refund, now))
 
