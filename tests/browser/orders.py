@@ -10,6 +10,7 @@ import os
 import sys
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "parcelle.config.settings")
 import django
@@ -18,9 +19,9 @@ django.setup()
 
 from django.utils import timezone
 
-from parcelle.domain.billing import order_links, orders, payments
+from parcelle.domain.billing import gateways, order_links, orders, payments, references, transfer_states
 from parcelle.domain.billing.gateways.base import Declined
-from parcelle.domain.billing.models import FakeCharge, Order, Payment
+from parcelle.domain.billing.models import FakeCharge, Order, Payment, Transfer
 from parcelle.domain.catalog.models import Price
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Instance, Operation, Target
@@ -28,6 +29,7 @@ from parcelle.domain.tenancy.models import Organization
 
 EMAIL = "captures-orders@example.com"
 SLUG = "captures-failed"
+TRANSFERS = ("awaiting", "review", "partial", "second", "parked")
 
 
 def make() -> dict[str, str]:
@@ -43,6 +45,8 @@ def make() -> dict[str, str]:
     Payment.objects.filter(pk=_attempt(unknown, now).pk).update(state="unknown", look_at=None)
     Payment.objects.filter(pk=pending.pk).update(look_at=None)
     Order.objects.filter(pk=paid.pk).update(state="paid")
+    # A way to pay that is switched off can still be looked at.
+    gateways.make_known()
     made = {
         "order-choose": _place(now),
         "order-declined": declined,
@@ -50,6 +54,8 @@ def make() -> dict[str, str]:
         "order-unknown": unknown,
         "order-paid": paid,
         "order-lapsed": lapsed,
+        "order-phone": _waits(_place(now), "mtn_momo", now, details={"phone": "+237671234567"}, memo={"dial": "*126#"}),
+        **{f"order-transfer-{state}": _transfer(_place(now), state, now) for state in TRANSFERS},
         "order-creation-failed": _failed(_place(now), now),
     }
     paths = {name: order_links.link_of(order.pk).partition("/orders")[2] for name, order in made.items()}
@@ -59,6 +65,7 @@ def make() -> dict[str, str]:
 
 def forget() -> None:
     ours = Order.objects.filter(email=EMAIL)
+    Transfer.objects.filter(payment__order__in=ours).delete()
     FakeCharge.objects.filter(payment_id__in=Payment.objects.filter(order__in=ours).values("pk")).delete()
     Payment.objects.filter(order__in=ours).delete()
     ours.delete()
@@ -84,6 +91,47 @@ def _attempt(order: Order, now: datetime) -> Payment:
     payment = payments.begin(order.pk, gateway="fake", details={}, now=now)
     payments.carry_out(payment.pk, now=now)
     return payment
+
+
+def _waits(order: Order, gateway: str, now: datetime, **more: Any) -> Order:
+    """On a service that nobody calls for a picture."""
+    Payment.objects.create(
+        number=order.number.replace("CMD-", "PAR").replace("-", ""),
+        order=order,
+        gateway=gateway,
+        state="pending",
+        amount_minor=order.total_minor,
+        currency=order.currency,
+        created_at=now,
+        **more,
+    )
+    return order
+
+
+def _transfer(order: Order, state: str, now: datetime) -> Order:
+    payment = _waits(order, "bank_transfer", now).payments.get()
+    Transfer.objects.create(
+        payment=payment,
+        key=payment.key,
+        reference=references.make(payment.number),
+        state=state,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        received_minor=2000 if state == "partial" else 0,
+        reason="unreadable" if state == "awaiting" else "",
+        told={
+            "holder": "Atelier Parcelle",
+            "iban": "FR1420041010050500013M02606",
+            "bic": "PSSTFRPPXXX",
+            "bank": "La Banque Postale",
+            "amount": str(payment.amount),
+            "reference": references.make(payment.number),
+        },
+        created_at=now,
+        expires_at=now + timedelta(days=14),
+        waiting_since=now if state in transfer_states.TO_CONFIRM else None,
+    )
+    return order
 
 
 def _failed(order: Order, now: datetime) -> Order:

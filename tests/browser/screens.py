@@ -32,7 +32,9 @@ VISITOR = {
     "pricing": "/pricing?currency=EUR",
     "pricing-yearly": "/pricing?currency=XAF&interval=year",
     "trial": "/trial",
+    "contact": "/contact",
     "terms": "/cgv",
+    "api-docs": "/api/docs",
     "sign-in": "/accounts/login/",
     "sign-in-by-code": "/accounts/login/code/",
     "forgotten-password": "/accounts/password/reset/",
@@ -43,6 +45,7 @@ VISITOR = {
 }
 CUSTOMER = {
     "dashboard": "/dashboard",
+    "billing": "/billing",
     "email-addresses": "/accounts/email/",
     "password": "/accounts/password/change/",
     "sign-out": "/accounts/logout/",
@@ -54,6 +57,27 @@ OPERATOR = {
     "back-office-organizations": "/admin/tenancy/organization/",
     "back-office-subscriptions": "/admin/billing/subscription/",
     "back-office-facts": "/admin/core/fact/",
+    "money-orders": "/admin/billing/order/",
+    "money-payments": "/admin/billing/payment/",
+    "money-refunds": "/admin/billing/refund/",
+    "money-transfers": "/admin/billing/transfer/",
+    "money-statements": "/admin/billing/statement/",
+    "money-messages": "/admin/billing/gatewayevent/",
+    "money-ways-to-pay": "/admin/billing/gatewaysettings/",
+    "money-invoices": "/admin/billing/invoice/",
+    "money-ledger": "/admin/billing/ledgertransaction/",
+    "money-products": "/admin/catalog/product/",
+    "money-plans": "/admin/catalog/plan/",
+    "money-coupons": "/admin/catalog/coupon/",
+    "money-coupon": "/admin/catalog/coupon/add/",
+}
+# The first row of a list, opened.
+OPENED = {
+    "money-order": "/admin/billing/order/",
+    "money-payment": "/admin/billing/payment/",
+    "money-transfer": "/admin/billing/transfer/",
+    "money-way-to-pay": "/admin/billing/gatewaysettings/",
+    "money-plan": "/admin/catalog/plan/",
 }
 CAPTURES = Person(FRENCH, email="captures@example.com", first_name="Camille", last_name="Photo", company="Captures")
 
@@ -80,6 +104,8 @@ def photograph_everything(site: str, folder: Path) -> int:
                         taken += 1
                     if state is None:
                         taken += _shoot_what_needs_a_click(page, look)
+                    elif state == operator:
+                        taken += _shoot_first_rows(page, look)
             print(look, flush=True)
     return taken
 
@@ -92,6 +118,18 @@ def _shoot_what_needs_a_click(page: Page, look: Path) -> int:
     page.locator(".mails a").filter(has_text="prêt").first.click()
     _shoot(page, look / "mail.png")
     return 2
+
+
+def _shoot_first_rows(page: Page, look: Path) -> int:
+    taken = 0
+    for name, path in OPENED.items():
+        page.goto(path)
+        rows = page.locator("#result_list th a")
+        if rows.count():
+            page.goto(rows.first.get_attribute("href") or path)
+            _shoot(page, look / f"{name}.png")
+            taken += 1
+    return taken
 
 
 def _shoot(page: Page, file: Path) -> None:
