@@ -12,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from harness import claim, percentile, running_system
+from harness import claim, cpu_seconds, percentile, running_system
 
 STARTS = 5
 SECONDS = 8.0
@@ -21,9 +21,12 @@ SECONDS = 8.0
 def main() -> bool:
     with tempfile.TemporaryDirectory(prefix="parcelle-bench-") as folder:
         home = Path(folder)
-        first = start(home)
-        later = [start(home) for _ in range(STARTS)]
+        first, _spent = start(home)
+        starts = [start(home) for _ in range(STARTS)]
     print(f"first start of a new home: {first:.1f} s")
+    later = [seconds for seconds, _spent in starts]
+    spent = percentile([spent for _seconds, spent in starts], 50)
+    print(f"processor time of what is started, until the first page: {spent:.1f} s")
     worst = max(later)
     return claim(
         f"`parcelle up` to the first page: <= {SECONDS:.0f} s",
@@ -32,12 +35,15 @@ def main() -> bool:
     )
 
 
-def start(home: Path) -> float:
+def start(home: Path) -> tuple[float, float]:
+    """Seconds until the first page was read, and of the processor that the started programs used for it."""
     begun = time.monotonic()
     with running_system(home, PARCELLE_DEMO="0") as (address, _home):
         with urllib.request.urlopen(f"{address}/trial", timeout=30) as page:
             page.read()
-        return time.monotonic() - begun
+        taken = time.monotonic() - begun
+        spent = sum(seconds for kind, seconds in cpu_seconds(home).items() if kind != "clients")
+        return taken, spent
 
 
 if __name__ == "__main__":
