@@ -115,6 +115,8 @@ class PayPal:
     delivers: bool = False
     # Whether traffic is held to the published documents, which a vendor's machine may not have.
     checked: bool = True
+    # Whether PayPal has allowed the account to keep wallets.
+    may_vault: bool = True
     # Whether the application may look at disputes.
     sees_disputes: bool = True
     # Whether an order that nobody approved in time is gone altogether.
@@ -140,6 +142,8 @@ class PayPal:
         self.captures: dict[str, Capture] = {}
         self.refunds: dict[str, Refund] = {}
         self.disputes: dict[str, Dispute] = {}
+        # Wallets that customers let the shop keep: id -> payer.
+        self.vault: dict[str, str] = {}
         self.messages: list[Sent] = []
         self.replies: dict[tuple[str, str], tuple[bytes, datetime, int, Any]] = {}
         self.deliver: Callable[[Sent], None] = lambda _sent: None
@@ -364,11 +368,30 @@ class PayPal:
         if unit.get("invoice_id") and unit["invoice_id"] in taken:
             raise Refused(422, "DUPLICATE_INVOICE_ID")
         context = (source or {}).get("experience_context") or wanted.get("application_context") or {}
+        if source is not None and "vault_id" in source:
+            return self._take_from_vault(source, unit)
+        if source is not None and (source.get("attributes") or {}).get("vault") and not self.may_vault:
+            raise Refused(422, "NOT_ENABLED_TO_VAULT_PAYMENT_SOURCE")
         status = "PAYER_ACTION_REQUIRED" if source is not None else "CREATED"
         kept = {"paypal": source} if source is not None else {}
         order = Order(new_id(), unit, kept, context, status, self.now, self.now)
         self.orders[order.id] = order
         return order
+
+    def _take_from_vault(self, source: dict[str, Any], unit: dict[str, Any]) -> Order:
+        """Paid without the customer, in the same breath; a refusal leaves no order."""
+        payer = self.vault.get(source["vault_id"])
+        if payer is None:
+            raise Refused(422, "TOKEN_EXPIRED")
+        order = Order(new_id(), unit, {"paypal": source}, {}, "APPROVED", self.now, self.now, payer_id=payer)
+        self._capture(order)
+        self.orders[order.id] = order
+        return order
+
+    def delete_token(self, _seen: Seen, id: str) -> tuple[int, Any]:
+        # No answer for one that is not known stands in the document.
+        self.vault.pop(id, None)
+        return 204, None
 
     def find_order(self, id: str) -> Order:
         order = self.orders.get(id)
@@ -412,6 +435,9 @@ class PayPal:
         # Also when the capture was declined: the order alone says nothing about money.
         order.status, order.updated = "COMPLETED", self.now
         self.captures[capture.id] = capture
+        if ((order.source.get("paypal") or {}).get("attributes") or {}).get("vault") and status == "COMPLETED":
+            order.vaulted = new_id().lower()
+            self.vault[order.vaulted] = order.payer_id
         self.tell(f"PAYMENT.CAPTURE.{capture.status}", "capture", capture.told(self.url))
         return capture
 

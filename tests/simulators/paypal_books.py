@@ -145,6 +145,8 @@ class Order:
     created: datetime
     updated: datetime
     payer_id: str = ""
+    # What PayPal calls the wallet that it keeps since this order.
+    vaulted: str = ""
     captures: list[Capture] = field(default_factory=list)
     # What its next captures come to; see `PayPal.script`.
     script: list[str] = field(default_factory=list)
@@ -176,7 +178,10 @@ class Order:
         if refunds:
             payments["refunds"] = [one.json(url) for one in refunds]
         payer = {"email_address": "buyer@example.com", "payer_id": self.payer_id}
-        wallet = {"email_address": "buyer@example.com", "account_id": self.payer_id} if self.payer_id else {}
+        known = {"email_address": "buyer@example.com", "account_id": self.payer_id}
+        wallet: dict[str, Any] = known if self.payer_id else {}
+        if self.vaulted:
+            wallet["attributes"] = {"vault": {"id": self.vaulted, "status": "VAULTED"}}
         return {
             "id": self.id,
             "intent": "CAPTURE",

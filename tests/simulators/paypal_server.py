@@ -30,6 +30,7 @@ _ROUTES = (
     (r"GET /v2/payments/captures/(?P<id>\w+)", "read_capture"),
     (r"POST /v2/payments/captures/(?P<id>\w+)/refund", "refund_capture"),
     (r"GET /v2/payments/refunds/(?P<id>\w+)", "read_refund"),
+    (r"DELETE /v3/vault/payment-tokens/(?P<id>[\w-]+)", "delete_token"),
     (r"GET /v1/customer/disputes", "list_disputes"),
     (r"GET /v1/customer/disputes/(?P<id>[\w-]+)", "read_dispute"),
     (r"POST /v1/notifications/webhooks", "create_webhook"),
@@ -101,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._broken(fault, seen)
         if fault:
             time.sleep(fault.seconds)
-        return self._send(seen, status, json.dumps(content).encode())
+        return self._send(seen, status, json.dumps(content).encode() if content is not None else b"")
 
     def _request_faults(self, seen: Seen) -> list[str]:
         if not self.paypal.checked:

@@ -19,6 +19,7 @@ from tests import needs
 _FILES = (
     ("/v2/checkout/", "paypal_checkout_orders_v2.json"),
     ("/v2/payments/", "paypal_payments_payment_v2.json"),
+    ("/v3/vault/", "paypal_vault_payment_tokens_v3.json"),
     ("/v1/notifications/", "paypal_notifications_webhooks_v1.json"),
 )
 _HOST = "http://127.0.0.1"

@@ -39,6 +39,7 @@ _CREATE = {
     "client_reference_id",
     "metadata",
     "payment_intent_data",
+    "customer_creation",
     "customer",
     "customer_email",
     "expires_at",
@@ -49,6 +50,20 @@ _CREATE = {
     "ui_mode",
 }
 FEE_PERCENT, FEE_FIXED = 1.5, 25
+
+
+_TAKE = {
+    "amount",
+    "currency",
+    "customer",
+    "payment_method",
+    "payment_method_types",
+    "off_session",
+    "confirm",
+    "description",
+    "metadata",
+    "expand",
+}
 
 
 class Refused(Exception):
@@ -141,6 +156,8 @@ class Stripe:
     currencies: set[str] | None = None
     # What becomes of a refund at first: some banks take days.
     refund_status: str = "succeeded"
+    # What becomes of the next payments that are taken without the customer: "" or a decline code, or "processing".
+    off_session: list[str] = field(default_factory=list)
 
     # --- books ------------------------------------------------------------------------------------------
 
@@ -177,9 +194,21 @@ class Stripe:
         self._open(session)
         intent = self._intent(session)
         self._charge(intent, amount=intent["amount"] - less, currency=currency or intent["currency"], number=number)
+        if self.table("asked")[session["id"]].get("setup_future_usage"):
+            self._keep(session, intent, number)
         session.update(status="complete", payment_status="paid", url=None)
         self._tell("payment_intent.succeeded", intent)
         self._tell("checkout.session.completed", session)
+
+    def _keep(self, session: dict[str, Any], intent: dict[str, Any], number: str) -> None:
+        """What the customer paid with stays with a customer of Stripe's own, for later payments without them."""
+        if session["customer_creation"] != "always":
+            raise Refused(400, "A payment method can only be kept with a customer.")
+        customer = self.add("customer", "cus", email=session["customer_email"])
+        method = self.add("payment_method", "pm", type="card", card=card(number)["card"], customer=customer["id"])
+        session["customer"] = customer["id"]
+        intent.update(customer=customer["id"], payment_method=method["id"], setup_future_usage="off_session")
+        self.table("charge")[intent["latest_charge"]].update(customer=customer["id"], payment_method=method["id"])
 
     def decline(self, session: dict[str, Any], code: str = "insufficient_funds") -> None:
         """A card that does not. The page stays open: the customer may try another one."""
@@ -430,7 +459,13 @@ class Stripe:
             if first != wanted:
                 raise Refused(400, "This idempotency key was used with other parameters.", kind="idempotency_error")
             return status, json.loads(json.dumps(body)), True
-        body = self._do(seen)
+        try:
+            body = self._do(seen)
+        except Refused as refused:
+            if refused.status == 402:
+                # A card that was refused is an answer like any other.
+                self.answers[seen.key] = (wanted, 402, {"error": refused.error})
+            raise
         self.answers[seen.key] = (wanted, 200, json.loads(json.dumps(body)))
         return 200, body, False
 
@@ -488,6 +523,7 @@ class Stripe:
             metadata=asked.get("metadata", {}),
             locale=asked.get("locale"),
             adaptive_pricing={"enabled": asked.get("adaptive_pricing", {}).get("enabled") != "false"},
+            customer_creation=asked.get("customer_creation", "if_required"),
             expires_at=ends,
             status="open",
             payment_status="unpaid",
@@ -530,6 +566,67 @@ class Stripe:
         amount = int(asked["amount"]) if "amount" in asked else None
         return self.give_back(charge, amount, metadata=asked.get("metadata"), status=self.refund_status)
 
+    def _create_intent(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Only what Parcelle does: a payment from what was kept, confirmed at once, without the customer there."""
+        _known(asked, _TAKE)
+        if asked.get("confirm") != "true" or asked.get("off_session") != "true":
+            raise Refused(400, "Only off-session payments that are confirmed at once are simulated.")
+        method = self.get("payment_method", asked.get("payment_method", ""))
+        if method["customer"] is None or method["customer"] != asked.get("customer"):
+            raise Refused(400, "The PaymentMethod does not belong to the Customer.", param="payment_method")
+        if list(asked.get("payment_method_types", [])) != [method["type"]]:
+            raise Refused(400, "The PaymentMethod is of another type.", param="payment_method_types")
+        intent = self.add(
+            "payment_intent",
+            "pi",
+            amount=int(asked["amount"]),
+            currency=asked["currency"],
+            customer=method["customer"],
+            payment_method=method["id"],
+            metadata=asked.get("metadata", {}),
+            description=asked.get("description"),
+            status="requires_confirmation",
+        )
+        fate = self.off_session.pop(0) if self.off_session else ""
+        if fate == "processing":
+            intent["status"] = "processing"
+            self._tell("payment_intent.processing", intent)
+        elif fate:
+            error = {"type": "card_error", "code": "card_declined", "decline_code": fate}
+            if fate == "authentication_required":
+                error = {"type": "card_error", "code": fate, "decline_code": fate}
+            intent.update(status="requires_payment_method", last_payment_error=error | {"message": "Declined."})
+            self._tell("payment_intent.payment_failed", intent)
+            shown = json.loads(json.dumps(intent))
+            raise Refused(
+                402, "Declined.", kind="card_error", code=error["code"], decline_code=fate, payment_intent=shown
+            )
+        else:
+            number = "4242"
+            self._charge(intent, amount=intent["amount"], currency=intent["currency"], number=number)
+            self.table("charge")[intent["latest_charge"]].update(
+                customer=method["customer"], payment_method=method["id"]
+            )
+            self._tell("payment_intent.succeeded", intent)
+        return intent
+
+    def finish(self, intent: dict[str, Any], *, code: str = "") -> None:
+        """The outcome of one that was processing."""
+        if code:
+            error = {"type": "card_error", "code": "card_declined", "decline_code": code, "message": "Declined."}
+            intent.update(status="requires_payment_method", last_payment_error=error)
+            self._tell("payment_intent.payment_failed", intent)
+            return
+        self._charge(intent, amount=intent["amount"], currency=intent["currency"], number="4242")
+        self._tell("payment_intent.succeeded", intent)
+
+    def _detach(self, key: str) -> dict[str, Any]:
+        method = self.get("payment_method", key)
+        if method["customer"] is None:
+            raise Refused(400, "The payment method is not attached to a customer.", param="payment_method")
+        method["customer"] = None
+        return method
+
     def _expire_session(self, asked: dict[str, Any], key: str) -> dict[str, Any]:
         session = self.get("checkout.session", key)
         if session["status"] != "open":
@@ -548,6 +645,8 @@ _ROUTES: list[tuple[str, str, Callable[..., dict[str, Any]]]] = [
     ("POST", "/v1/checkout/sessions", lambda server, asked: server._create_session(asked)),
     ("GET", r"/v1/checkout/sessions/(\w+)", lambda server, _asked, key: server.get("checkout.session", key)),
     ("POST", r"/v1/checkout/sessions/(\w+)/expire", lambda server, asked, key: server._expire_session(asked, key)),
+    ("POST", "/v1/payment_intents", lambda server, asked: server._create_intent(asked)),
+    ("POST", r"/v1/payment_methods/(\w+)/detach", lambda server, _asked, key: server._detach(key)),
     ("GET", r"/v1/payment_intents/(\w+)", lambda server, _asked, key: server.get("payment_intent", key)),
     ("GET", r"/v1/charges/(\w+)", lambda server, _asked, key: server.get("charge", key)),
     ("POST", "/v1/refunds", lambda server, asked: server._create_refund(asked)),

@@ -39,6 +39,8 @@ _ABSENT: dict[str, dict[str, Any]] = {
         "transfer_data": None,
         "payment_method_configuration_details": None,
     },
+    "customer": {},
+    "payment_method": {},
     "charge": {"shipping": None, "transfer_data": None, "source": None, "receipt_url": None},
     "dispute": {},
     "refund": {},

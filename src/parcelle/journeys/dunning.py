@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import dunning, entitlement, renewals, states, subscriptions
+from parcelle.domain.billing import dunning, entitlement, renewals, saved_methods, states, subscriptions
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing.models import Order
 from parcelle.journeys.renewal import each, tell_about, tell_subscriber
@@ -24,7 +24,12 @@ def remind(fact: Fact) -> None:
     order = Order.objects.select_related("plan").get(pk=UUID(fact.data["order_id"]))
     days = fact.data["days"]
     kind = "renewal_due" if days < 0 else "renewal_overdue"
-    assert order.grace_until is not None
+    assert order.grace_until is not None and order.due_at is not None
+    saved = saved_methods.of(order.organization_id) if days < 0 else None
+    if saved is not None:
+        # Said once, in time to change one's mind: there is nothing to do.
+        tell_about(order, "renewal_automatic", f"renewal-automatic:{order.pk}", method=saved.label)
+        return
     tell_about(
         order,
         kind,

@@ -12,7 +12,7 @@ from django.utils import timezone
 from parcelle.core.logs import redact
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
-from parcelle.domain.billing import order_links, renewals
+from parcelle.domain.billing import dunning, order_links, order_states, renewals, subscriptions
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.provisioning.models import Instance
@@ -31,6 +31,15 @@ def run(*, now: datetime) -> dict[str, int]:
     done = each(renewals.to_renew(now), renewals.renew, problem=renewals.note_problem, now=now)
     each(renewals.to_roll(now), renewals.roll, now=now)
     return done
+
+
+def try_again(subscription_id: UUID, *, now: datetime) -> None:
+    """What could not be done for one subscription, once more; what fails again says why in its problem."""
+    renewals.note_problem(subscription_id, "")
+    each([subscription_id], renewals.renew, problem=renewals.note_problem, now=now)
+    waiting = Order.objects.filter(subscription_id=subscription_id, kind=Order.RENEWAL, state=order_states.OPEN)
+    each(list(waiting.values_list("pk", flat=True)), dunning.step, problem=dunning.note_problem, now=now)
+    each([subscription_id], subscriptions.close, problem=renewals.note_problem, now=now)
 
 
 def each(
@@ -58,6 +67,12 @@ def tell_renewed(fact: Fact) -> None:
     order = Order.objects.get(pk=UUID(fact.data["order_id"]))
     if order.total_minor:
         tell_about(order, "subscription_renewed", f"renewed:{order.pk}", paid_until=fact.data["paid_until"])
+
+
+def tell_too_late(fact: Fact) -> None:
+    """The mail that says that nothing was left to renew, and whose the money is; once per order."""
+    order = Order.objects.get(pk=UUID(fact.data["order_id"]))
+    tell_about(order, "renewal_too_late", f"too-late:{order.pk}")
 
 
 def tell_about(order: Order, kind: str, key: str, **context: object) -> None:

@@ -9,7 +9,18 @@ from procrastinate.contrib.django import app as queue
 
 from parcelle.core import idempotency
 from parcelle.domain.provisioning import checks, domains, routes, sweeper
-from parcelle.journeys import checkout, delivery, dunning, entitlement, idle, invoices, renewal, standby_pool, trial_end
+from parcelle.journeys import (
+    automatic_payment,
+    checkout,
+    delivery,
+    dunning,
+    entitlement,
+    idle,
+    invoices,
+    renewal,
+    standby_pool,
+    trial_end,
+)
 
 
 def _trials() -> None:
@@ -56,6 +67,10 @@ def _renewals() -> None:
     renewal.run(now=timezone.now())
 
 
+def _charges() -> None:
+    automatic_payment.run(now=timezone.now())
+
+
 def _dunning() -> None:
     dunning.run(now=timezone.now())
 
@@ -74,6 +89,7 @@ TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("* * * * *", "domains", _domains),
     ("*/10 * * * *", "trials", _trials),
     ("*/5 * * * *", "renewals", _renewals),
+    ("*/5 * * * *", "charges", _charges),
     ("*/5 * * * *", "dunning", _dunning),
     ("* * * * *", "entitlement", _entitlement),
     ("10 2 * * *", "drift", checks.look_everywhere),

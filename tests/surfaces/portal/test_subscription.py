@@ -10,9 +10,10 @@ from django.test import Client
 from django.urls import reverse
 
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.billing.models import Order, SavedMethod, Subscription
 from parcelle.domain.tenancy.models import Membership
 from parcelle.domain.tenancy.queries import owner_of
+from tests import people
 from tests.domain.billing.subscribing import DAY, START, Shop, asked, run, shop, subscribe
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
@@ -115,3 +116,45 @@ def test_neither_strangers_nor_mere_members_change_anything(
     assert client.post(page(subscription, verb)).status_code == 404
     client.logout()
     assert client.post(page(subscription, verb)).status_code == 302
+
+
+# --- what is taken by itself --------------------------------------------------------------------------------
+
+
+def saved_with(subscription: Subscription) -> SavedMethod:
+    payment = subscription.orders.get(kind=Order.NEW).payments.get()
+    return SavedMethod.objects.create(
+        organization=subscription.organization,
+        payment=payment,
+        gateway="fake",
+        reference={"charge": "1"},
+        label="Visa •••• 4242",
+        agreed_at=START,
+    )
+
+
+def test_consent_is_asked_for_and_never_given_by_default(owner: Client, subscription: Subscription) -> None:
+    run(START + 22 * DAY)
+    order = asked(subscription)
+    assert order is not None
+    with time_machine.travel(START + 22 * DAY, tick=False):
+        text = owner.get(reverse("order", args=[order.pk])).content.decode()
+        assert "checked" not in text.partition('name="keep_fake"')[2].partition(">")[0]
+        owner.post(reverse("order_pay", args=[order.pk]), {"gateway": "fake"})
+        assert order.payments.get().details == {}
+        owner.post(reverse("order_change", args=[order.pk]))
+        owner.post(reverse("order_pay", args=[order.pk]), {"gateway": "fake", "keep_fake": "1"})
+    assert order.payments.latest("number").details == {"keep": "1"}
+
+
+def test_what_is_taken_by_itself_is_said_and_can_be_stopped(owner: Client, subscription: Subscription) -> None:
+    saved = saved_with(subscription)
+    path = reverse("billing_method_remove", args=[subscription.organization.slug])
+    assert "Visa •••• 4242" in owner.get(page(subscription)).content.decode()
+    assert path in owner.get("/billing").content.decode()
+    stranger = Client()
+    stranger.force_login(people.person("Moussa", "moussa-stranger"))
+    assert stranger.post(path).status_code == 404
+    assert SavedMethod.objects.filter(pk=saved.pk, removed_at=None).exists()
+    assert owner.post(path).status_code == 302
+    assert path not in owner.get("/billing").content.decode()

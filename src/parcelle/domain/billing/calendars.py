@@ -9,6 +9,9 @@ from typing import Any
 
 from parcelle.domain.catalog.models import Plan, Price
 
+# What is taken by itself is taken so long before, so that the answer is there when the period begins.
+EARLY = timedelta(hours=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
@@ -16,12 +19,13 @@ class Calendar:
 
     The first of `month` and `year` is when the order for the next period is made. `grace` is how long the customer
     keeps what they have although they have not paid; `grace_by_hand` the same where every payment takes the
-    customer, such as Mobile Money and transfers.
+    customer, such as Mobile Money and transfers. On the days of `charges` it is taken from a saved method.
     """
 
     month: tuple[int, ...] = (-7, -3, -1)
     year: tuple[int, ...] = (-30, -7, -1)
     after: tuple[int, ...] = (1, 3, 6)
+    charges: tuple[int, ...] = (0, 2, 5)
     grace: int = 7
     grace_by_hand: int = 14
 
@@ -34,6 +38,15 @@ class Calendar:
 
     def announced_at(self, due_at: datetime, interval: str) -> datetime:
         return due_at + timedelta(days=min(self.before(interval), default=0))
+
+    def charged_at(self, due_at: datetime, *, after: datetime) -> datetime | None:
+        """When it is next taken from a saved method."""
+        moments = (due_at + timedelta(days=day) - EARLY for day in self.charges)
+        return next((moment for moment in moments if moment > after), None)
+
+    def charge_day(self, due_at: datetime, *, now: datetime) -> int | None:
+        """The day whose turn it is; of several that were missed the last."""
+        return max((day for day in self.charges if due_at + timedelta(days=day) - EARLY <= now), default=None)
 
     def grace_until(self, due_at: datetime, *, by_hand: bool) -> datetime:
         return due_at + timedelta(days=self.grace_by_hand if by_hand else self.grace)
@@ -73,6 +86,7 @@ def _days(name: str, value: Any) -> tuple[int, ...]:
     days = tuple(value)
     if not all(type(day) is int and abs(day) <= 365 for day in days):
         raise NotACalendar(f"{name} is a list of days")
-    if any(day >= 0 for day in days) if name != "after" else any(day < 0 for day in days):
+    late = name in {"after", "charges"}
+    if any(day < 0 for day in days) if late else any(day >= 0 for day in days):
         raise NotACalendar(f"the days of {name} are on the wrong side of the day it is due")
     return tuple(sorted(set(days)))

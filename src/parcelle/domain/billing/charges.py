@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from parcelle.domain.billing import payment_states
+from parcelle.domain.billing import payment_states, saved_methods
 from parcelle.domain.billing.gateways.base import Charge, Payer
 from parcelle.domain.billing.models import Payment
 
@@ -35,4 +35,6 @@ def charge_of(payment: Payment) -> Charge:
         provider_id=payment.provider_id,
         memo=payment.memo,
         closed=payment.state not in payment_states.UNSETTLED,
+        keep=bool(payment.details.get(saved_methods.KEEP)),
+        saved=saved_methods.reference_of(payment),
     )

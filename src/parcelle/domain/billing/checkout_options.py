@@ -13,6 +13,8 @@ class Option:
     name: str
     # Names of what the customer is asked for before the attempt, such as "phone".
     asks: tuple[str, ...]
+    # Whether the customer may agree to have later periods taken from it.
+    saves: bool = False
 
 
 def of(order: Order) -> list[Option]:
@@ -21,5 +23,5 @@ def of(order: Order) -> list[Option]:
     for name in gateways.offered():
         gateway = gateways.open_gateway(name)
         if gateway.accepts(order.total, order.buyer.get("country", "")):
-            options.append(Option(name=name, asks=gateway.abilities.asks))
+            options.append(Option(name=name, asks=gateway.abilities.asks, saves=gateway.abilities.saves))
     return options

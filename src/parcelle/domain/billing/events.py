@@ -315,3 +315,21 @@ class SubscriptionResumed:
 
     organization_id: UUID
     subscription_id: UUID
+
+
+@event
+class MethodSaved:
+    """The customer agreed to have renewals taken from a way to pay."""
+
+    organization_id: UUID
+    method_id: UUID
+    gateway: str
+
+
+@event
+class MethodRemoved:
+    """They took it back, or saved another one."""
+
+    organization_id: UUID
+    method_id: UUID
+    gateway: str

@@ -1,11 +1,19 @@
-"""The link by which whoever ordered comes back to the order, without being signed in: signed, and good for a time."""
+"""The link by which whoever ordered comes back to the order, without being signed in: signed, and good for a time.
+
+That is some days, or for as long as the order can still be paid: a yearly renewal is announced a month before.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
+from django.utils import timezone
+
+from parcelle.domain.billing import order_states
+from parcelle.domain.billing.models import Order
 
 _SALT = "parcelle.order"
 LINK_DAYS = 14
@@ -23,6 +31,11 @@ def token_of(order_id: UUID) -> str:
 def read(token: str) -> UUID | None:
     """The order a token is for; None for one that is old or made up."""
     try:
-        return UUID(signing.loads(token, salt=_SALT, max_age=LINK_DAYS * 24 * 3600))
+        order_id = UUID(signing.loads(token, salt=_SALT))
+        signing.loads(token, salt=_SALT, max_age=timedelta(days=LINK_DAYS))
+    except signing.SignatureExpired:
+        payable = Order.objects.filter(pk=order_id, state=order_states.OPEN, expires_at__gt=timezone.now())
+        return order_id if payable.exists() else None
     except (signing.BadSignature, ValueError):
         return None
+    return order_id

@@ -19,7 +19,16 @@ from parcelle.core import events
 from parcelle.core.logs import redact
 from parcelle.core.money import Money
 from parcelle.core.states import move
-from parcelle.domain.billing import aftermath, charges, gateways, ledger, order_states, orders, payment_states
+from parcelle.domain.billing import (
+    aftermath,
+    charges,
+    gateways,
+    ledger,
+    order_states,
+    orders,
+    payment_states,
+    saved_methods,
+)
 from parcelle.domain.billing.desk_events import PaymentAbandoned
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
 from parcelle.domain.billing.events import PaymentDeclined, PaymentOutcomeUnknown, PaymentParked, PaymentReceived
@@ -238,6 +247,8 @@ def _receive(payment: Payment, order: Order, paid: Paid, *, now: datetime) -> No
     )
     if not surplus:
         orders.mark_paid(order, now=now)
+    if paid.kept is not None:
+        saved_methods.keep(payment, order, paid.kept, now=now)
 
 
 _GIVEN_UP = (payment_states.DECLINED, payment_states.EXPIRED, payment_states.ABANDONED)

@@ -29,6 +29,7 @@ from parcelle.domain.billing import (
     payment_states,
     periods,
     revenue,
+    saved_methods,
     states,
     usage,
 )
@@ -130,7 +131,7 @@ def _place(
     calendar = calendars.of(price.plan)
     before = last_order(subscription)
     # What a customer must approve each time takes them longer.
-    by_hand = pays_by_hand(before)
+    by_hand = pays_by_hand(before) and saved_methods.of(subscription.organization_id) is None
     grace_until = calendar.grace_until(starts_at, by_hand=by_hand)
     return place(
         subscription,
@@ -143,6 +144,7 @@ def _place(
         due_at=starts_at,
         grace_until=grace_until,
         next_step_at=at,
+        charge_at=calendar.charged_at(starts_at, after=at),
         # Payable as long as the customer's data is kept.
         expires_at=grace_until + timedelta(days=price.plan.retention_days),
     )
@@ -408,7 +410,7 @@ def offer(subscription_id: UUID, *, now: datetime) -> Order:
     price = subscription.next_price or subscription.price
     order = _place(subscription, price, at=now, starts_at=now, anchor_day=None)
     until = entitlement.kept_until(subscription)
-    Order.objects.filter(pk=order.pk).update(next_step_at=None, expires_at=until or order.expires_at)
+    Order.objects.filter(pk=order.pk).update(next_step_at=None, charge_at=None, expires_at=until or order.expires_at)
     return order
 
 

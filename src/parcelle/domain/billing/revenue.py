@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from fractions import Fraction
 
 from django.db.models import Sum
+from django.db.models.functions import TruncMonth
+from django.utils import timezone
 
 from parcelle.core.money import Money
 from parcelle.domain.billing import states
@@ -66,3 +69,39 @@ def movements(since: datetime, until: datetime) -> dict[str, dict[str, Money]]:
     for currency, kind, minor in changed.values_list("currency", "kind").annotate(Sum("amount_minor")):
         found[currency][kind] = Money(int(minor), currency)
     return dict(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Month:
+    """What changed in one month of the calendar, and what came in each month at its end, or by now."""
+
+    first: date
+    changes: dict[str, Money]
+    at_end: Money
+
+
+def by_month(now: datetime, *, count: int = 12) -> dict[str, list[Month]]:
+    """The last months of each currency, the newest first."""
+    firsts = _firsts(timezone.localdate(now), count)
+    since = timezone.make_aware(datetime.combine(firsts[-1], datetime.min.time()))
+    recent = RevenueMovement.objects.filter(at__gte=since, at__lte=now).order_by()
+    grouped = recent.annotate(month=TruncMonth("at")).values_list("currency", "month", "kind")
+    found: dict[tuple[str, date], dict[str, Money]] = defaultdict(dict)
+    for currency, month, kind, minor in grouped.annotate(Sum("amount_minor")):
+        found[currency, timezone.localdate(month)][kind] = Money(int(minor), currency)
+    before = RevenueMovement.objects.filter(at__lt=since).order_by().values_list("currency")
+    level = {currency: Money(int(minor), currency) for currency, minor in before.annotate(Sum("amount_minor"))}
+    currencies = sorted({*level, *(currency for currency, _month in found)})
+    result: dict[str, list[Month]] = {currency: [] for currency in currencies}
+    for currency in currencies:
+        at_end = level.get(currency, Money.zero(currency))
+        for first in reversed(firsts):
+            changes = found.get((currency, first), {})
+            at_end = Money.total([at_end, *changes.values()], currency)
+            result[currency].insert(0, Month(first=first, changes=changes, at_end=at_end))
+    return result
+
+
+def _firsts(today: date, count: int) -> list[date]:
+    months = (today.year * 12 + today.month - 1 - back for back in range(count))
+    return [date(month // 12, month % 12 + 1, 1) for month in months]

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from parcelle.core.states import IllegalTransition
-from parcelle.domain.billing.errors import CreditRefused, ParkedRefused, RefundRefused
+from parcelle.domain.billing.errors import CreditRefused, NotActive, ParkedRefused, PaymentOpen, RefundRefused
 from parcelle.domain.catalog.blueprints import BlueprintError
 from parcelle.domain.provisioning.errors import InstanceBusy, NameTaken, ProvisioningError
 from parcelle.surfaces.backoffice import words
@@ -81,6 +81,10 @@ def refusal(error: Exception) -> str | None:
         return _("Its name “%(name)s” belongs to somebody else by now.") % {"name": error.slug}
     if isinstance(error, CreditRefused):
         return _("Something else was credited in the meantime: look at what is left.")
+    if isinstance(error, PaymentOpen):
+        return _("A payment is on its way: wait until it has arrived, or is given up.")
+    if isinstance(error, NotActive):
+        return _("It has changed in the meantime: look at it again.")
     if isinstance(error, ObjectDoesNotExist):
         return _("It no longer exists.")
     if isinstance(error, ProvisioningError | BlueprintError):

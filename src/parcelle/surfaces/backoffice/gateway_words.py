@@ -15,6 +15,7 @@ LABELS: Words = {
     "client_id": _("Client ID"),
     "client_secret": _("Client secret"),
     "webhook_id": _("Webhook ID"),
+    "vault": _("Keep wallets for renewals"),
     "verification": _("How messages are verified"),
     "trusted_hosts": _("Other hosts of certificates"),
     "trusted_ca": _("Other authority (CA)"),

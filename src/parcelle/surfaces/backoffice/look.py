@@ -62,6 +62,7 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("Organizations"), "apartment", _page("tenancy_organization")),
                 _item(_("Users"), "group", _page("accounts_user")),
                 _item(_("Subscriptions"), "event_repeat", _page("billing_subscription")),
+                _item(_("Recurring revenue"), "trending_up", reverse_lazy("admin:billing_subscription_recurring")),
                 _item(_("Messages"), "mail", _page("notifications_message")),
             ],
         ),

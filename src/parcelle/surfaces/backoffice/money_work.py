@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Value
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from parcelle.domain.billing import payment_states
-from parcelle.domain.billing.models import GatewayEvent, Invoice, Payment, Refund
+from parcelle.domain.billing import order_states, payment_states, states
+from parcelle.domain.billing.models import GatewayEvent, Invoice, Order, Payment, Refund, Subscription
 from parcelle.surfaces.backoffice.values import list_of
 
 PARKED = Q(state=payment_states.PARKED)
@@ -18,7 +20,18 @@ PARKED = Q(state=payment_states.PARKED)
 SILENT = Q(state=payment_states.UNKNOWN, look_at=None)
 # Refused by the checks of invoices: the vendor's data or the customer's are not complete.
 WAITING = Q(state=Invoice.DRAFT) & ~Q(problems=[])
+MONTH = timedelta(days=30)
 _COUNTED = "_money_work"
+
+
+def too_late() -> Q:
+    """Renewals and changes paid when they were no longer possible: credit, which a human gives back or leaves.
+
+    For a month; whoever gave the money back is done with it.
+    """
+    unused = Q(state=order_states.PAID, subscription__state=states.ENDED, paid_at__gt=timezone.now() - MONTH)
+    held = Q(payments__state__in=(payment_states.PAID, payment_states.PAID_LATE))
+    return unused & held & ~Q(kind=Order.NEW)
 
 
 def lines(request: HttpRequest) -> dict[str, Any]:
@@ -30,6 +43,8 @@ def lines(request: HttpRequest) -> dict[str, Any]:
         ("refunds", _("Refunds that failed"), list_of(Refund, f"state__exact={Refund.FAILED}")),
         ("came_back", _("Refunds that came back"), list_of(Refund, f"state__exact={Refund.CAME_BACK}")),
         ("invoices", _("Invoices that wait for missing data"), list_of(Invoice, "waits=yes")),
+        ("problems", _("Subscriptions that could not be renewed"), list_of(Subscription, "problem=yes")),
+        ("too_late", _("Paid when nothing was left to renew"), list_of(Order, "work=too_late")),
         ("messages", _("Messages that could not be dealt with"), list_of(GatewayEvent, f"state={GatewayEvent.FAILED}")),
     ]
     shown = [{"title": title, "number": numbers[name], "url": url} for name, title, url in work if numbers[name]]
@@ -56,6 +71,8 @@ def _numbers(request: HttpRequest) -> Counter[str]:
             _count("refunds", Refund.objects.filter(state=Refund.FAILED)),
             _count("came_back", Refund.objects.filter(state=Refund.CAME_BACK)),
             _count("invoices", Invoice.objects.filter(WAITING)),
+            _count("problems", Subscription.objects.exclude(problem="")),
+            _count("too_late", Order.objects.filter(too_late())),
             _count("messages", GatewayEvent.objects.filter(state=GatewayEvent.FAILED)),
         ]
         known = Counter(dict(parts[0].union(*parts[1:], all=True).order_by()))

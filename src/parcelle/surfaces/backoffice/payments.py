@@ -128,6 +128,17 @@ class WorkFilter(admin.SimpleListFilter):
         return queryset.filter(wanted) if wanted is not None else queryset
 
 
+class OrderWorkFilter(admin.SimpleListFilter):
+    title = _("to do")
+    parameter_name = "work"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("too_late", _("Paid when nothing was left to renew"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
+        return queryset.filter(money_work.too_late()) if self.value() == "too_late" else queryset
+
+
 class PaymentColumns:
     @admin.display(description=_("Method"), ordering="gateway")
     def service(self, row: Payment) -> str:
@@ -308,7 +319,7 @@ class PaymentLines(PaymentColumns, Lines):
 @admin.register(Order)
 class OrderPage(Record):
     list_display = ["number", "state_badge", "total", "what", "customer", "created", "paid"]
-    list_filter = ["state", "currency", "created_at"]
+    list_filter = ["state", "kind", OrderWorkFilter, "currency", "created_at"]
     search_fields = ["number", "email", "organization__name"]
     search_help_text = _("Number, e-mail, organization or identifier")
     id_fields = ["organization_id", "subscription_id"]

@@ -182,6 +182,8 @@ FACTS: Words = {
     "TemplateBuildFailed": _("Building a template failed"),
     "TemplateReady": _("Template ready"),
     "OrderFulfilled": _("Order fulfilled"),
+    "MethodRemoved": _("Saved way to pay removed"),
+    "MethodSaved": _("Way to pay saved"),
     "OrderLapsed": _("Order lapsed"),
     "OrderLeftOpen": _("Order left unpaid"),
     "OrderPaid": _("Order paid"),
@@ -274,6 +276,9 @@ MONEY_REFUSED: Words = {
 
 MESSAGES: Words = {
     "renewal_due": _("Invitation to pay the next period"),
+    "renewal_automatic": _("Announcement of an automatic payment"),
+    "renewal_too_late": _("Payment that came too late"),
+    "charge_declined": _("Automatic payment declined"),
     "renewal_overdue": _("Reminder of an overdue renewal"),
     "subscription_renewed": _("Subscription renewed"),
     "subscription_suspended": _("Subscription suspended"),

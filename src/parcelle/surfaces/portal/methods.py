@@ -59,12 +59,13 @@ class Method:
     name: str
     words: Words
     asks: tuple[str, ...]
+    saves: bool
 
 
 def methods_for(order: Order) -> list[Method]:
     """What can take this order's currency from this buyer's country, in the operator's order."""
     return [
-        Method(name=option.name, words=WORDS[option.name], asks=option.asks)
+        Method(name=option.name, words=WORDS[option.name], asks=option.asks, saves=option.saves)
         for option in checkout_options.of(order)
         if option.name in WORDS
     ]

@@ -51,6 +51,7 @@ urlpatterns: list[URLPattern] = [
     path("subscriptions/<uuid:subscription_id>/<slug:verb>", subscription.act, name="subscription_act"),
     path("billing", billing.billing, name="billing"),
     path("billing/statement/<slug:slug>/<slug:currency>", billing.statement, name="billing_statement"),
+    path("billing/methods/<slug:slug>/remove", billing.remove_method, name="billing_method_remove"),
     path("billing/details/<slug:slug>", billing.details, name="billing_details"),
     path("billing/<uuid:invoice_id>/<slug:form>", billing.document, name="billing_document"),
     path("instances/<uuid:instance_id>/domains", domains.instance_domains, name="instance_domains"),

@@ -49,6 +49,18 @@ class Charge:
     memo: Mapping[str, str] = field(default_factory=dict, repr=False)
     # Settled on our side: the service may be asked about it, but nothing of it is begun or finished any more.
     closed: bool = False
+    # The customer agrees to have later periods taken the same way.
+    keep: bool = False
+    # What they agreed to before, as `Kept.reference` had it: the amount is taken without them.
+    saved: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A way to pay that may be used again without the customer; `label` is how its owner knows it."""
+
+    reference: Mapping[str, str] = field(repr=False)
+    label: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +115,8 @@ class Paid(Outcome):
     disputed: bool = False
     won: bool = False
     value_date: date | None = None
+    # Where the customer agreed to it, and the service did.
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +238,8 @@ class Abilities:
     prepaid: bool = True
     # The service may have to be asked whether a message is its own, or for what proves it.
     asks_about_messages: bool = False
+    # The customer may agree to have later periods taken the same way: see `Charge.keep` and `Charge.saved`.
+    saves: bool = False
     # Seconds from the first look on; the last one repeats until `gives_up_after`.
     looks: tuple[int, ...] = (5, 10, 20, 40, 60, 120, 300, 600)
     gives_up_after: int = 6 * 3600
@@ -234,7 +250,9 @@ class Gateway(Protocol):
 
     name: ClassVar[str]
     settings: ClassVar[tuple[Setting, ...]]
-    abilities: Abilities
+
+    @property
+    def abilities(self) -> Abilities: ...
 
     def problems(self) -> list[str]:
         """What is wrong with the settings, one sentence each; asks the service where that is cheap."""
@@ -266,6 +284,14 @@ class Cancels(Protocol):
 
     def cancel(self, charge: Charge) -> Outcome:
         """Expired once nothing can be paid on it; otherwise the truth, Paid among it. Raises GatewayError."""
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A gateway whose service keeps what was saved there until it is told otherwise."""
+
+    def forget(self, reference: Mapping[str, str]) -> None:
+        """What is not known any more is fine. Raises GatewayError."""
 
 
 @runtime_checkable

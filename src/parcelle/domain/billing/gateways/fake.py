@@ -27,6 +27,7 @@ from parcelle.domain.billing.gateways.base import (
     Expired,
     Forged,
     GatewayError,
+    Kept,
     Outcome,
     Paid,
     Pending,
@@ -43,7 +44,7 @@ SIGNATURE = "x-test-payment-signature"
 class FakeGateway:
     name: ClassVar[str] = "fake"
     settings: ClassVar[tuple[Setting, ...]] = (Setting(name="secret", kind="secret"),)
-    abilities = Abilities(refunds=True, prepaid=False)
+    abilities = Abilities(refunds=True, prepaid=False, saves=True)
 
     def __init__(self, *, secret: str, production: bool) -> None:
         self.secret = secret
@@ -77,6 +78,10 @@ class FakeGateway:
                 "webhook_url": charge.webhook_url,
             },
         )
+        if charge.saved:
+            # Whoever agreed is not there to click.
+            decide(made.pk, FakeCharge.APPROVED)
+            return self.fetch(charge)
         url = f"{site.PUBLIC_URL}/test-payment/{made.pk}"
         return Redirect(url=url, provider_id=str(made.pk), memo={"url": url})
 
@@ -92,7 +97,10 @@ class FakeGateway:
             return Declined(code=made.code or "declined", provider_id=reference)
         if made.state == FakeCharge.APPROVED and (made.counts_from is None or made.counts_from <= timezone.now()):
             return Paid(
-                received=Money(made.amount_minor, made.currency), fee=Money.zero(made.currency), provider_id=reference
+                received=Money(made.amount_minor, made.currency),
+                fee=Money.zero(made.currency),
+                provider_id=reference,
+                kept=Kept(reference={"charge": reference}, label="4242") if charge.keep else None,
             )
         return Pending(provider_id=reference)
 

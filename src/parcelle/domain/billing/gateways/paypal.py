@@ -25,6 +25,7 @@ from parcelle.domain.billing.gateways.base import (
     Expired,
     Forged,
     GatewayError,
+    Kept,
     Outcome,
     Paid,
     Pending,
@@ -54,6 +55,8 @@ class PayPal:
         Setting(name="client_secret", kind="secret"),
         Setting(name="webhook_id"),
         Setting(name="verification", kind="choice", choices=("offline", "online"), default="offline"),
+        # PayPal must have allowed the account to keep its customers' wallets, or it refuses the first payment.
+        Setting(name="vault", kind="choice", choices=("off", "on"), default="off"),
         # For a simulator, never for real money.
         Setting(name="base_url", kind="url", required=False),
         Setting(name="trusted_hosts", required=False),
@@ -61,7 +64,7 @@ class PayPal:
     )
 
     # Every few minutes inside the window, then daily: a bank may take days over what it holds.
-    abilities = Abilities(
+    _ABILITIES: ClassVar[Abilities] = Abilities(
         currencies=frozenset(DECIMALS),
         refunds=True,
         asks_about_messages=True,
@@ -73,6 +76,7 @@ class PayPal:
     client_secret: str = field(repr=False)
     webhook_id: str
     verification: str = "offline"
+    vault: str = "off"
     base_url: str = ""
     trusted_hosts: str = ""
     trusted_ca: str = ""
@@ -82,6 +86,10 @@ class PayPal:
     def open(cls, values: Mapping[str, str], production: bool) -> PayPal:
         given = {setting.name: str(values.get(setting.name) or setting.default).strip() for setting in cls.settings}
         return cls(**{**given, "base_url": given["base_url"].rstrip("/")}, production=production)
+
+    @property
+    def abilities(self) -> Abilities:
+        return replace(self._ABILITIES, saves=self.vault == "on")
 
     @property
     def api(self) -> Api:
@@ -154,6 +162,8 @@ class PayPal:
     # --- the attempt ------------------------------------------------------------------------------------
 
     def start(self, charge: Charge) -> Outcome:
+        if charge.saved:
+            return self._take_saved(charge)
         try:
             content = encode(_order(charge))
         except NotMoney as error:
@@ -171,6 +181,33 @@ class PayPal:
             raise GatewayError("PayPal made an order without saying where it is approved", unknown=True)
         created = str(answer.data.get("create_time") or "")
         return Redirect(url=link, provider_id=order, memo={"order": order, "url": link, "created": created})
+
+    def _take_saved(self, charge: Charge) -> Outcome:
+        """An order that PayPal pays out of a wallet it keeps, and captures at once; its customer is not there."""
+        try:
+            content = encode(_order(charge))
+            answer = self.api.post("/v2/checkout/orders", key=f"{charge.key}-create", content=content)
+        except (NotMoney, CredentialsRefused) as error:
+            return Declined(code="seller_setup", remark=str(error))
+        except Refused as refused:
+            if refused.issue in issues.LOOK:
+                raise GatewayError(f"PayPal knows this reference: {refused.remark}", unknown=True) from refused
+            if refused.issue in issues.OTHER_SOURCE:
+                # Nobody is there who could choose another one.
+                return Declined(code="declined", remark=refused.remark)
+            return Declined(code=issues.DECLINES.get(refused.issue, "seller_setup"), remark=refused.remark)
+        order = str(answer.data.get("id", ""))
+        outcome = self._read(charge, answer)
+        if isinstance(outcome, Pending) and not outcome.provider_id:
+            return Declined(code="refused_by_payer", remark=f"order {order}: {answer.data.get('status')}")
+        return replace(outcome, memo={"order": order, **outcome.memo})
+
+    def forget(self, reference: Mapping[str, str]) -> None:
+        try:
+            self.api.delete(f"/v3/vault/payment-tokens/{reference['vault_id']}")
+        except Refused as refused:
+            if refused.status != 404:
+                raise GatewayError(f"PayPal does not forget a wallet: {refused.remark}", unknown=True) from refused
 
     def fetch(self, charge: Charge) -> Outcome:
         if "order" not in charge.memo:
@@ -205,7 +242,7 @@ class PayPal:
         payments = unit.get("payments") or {}
         capture = _first(payments.get("captures"))
         if capture:
-            return self._captured(charge, capture, refunds=payments.get("refunds") or [])
+            return _keeping(self._captured(charge, capture, refunds=payments.get("refunds") or []), charge, order)
         status = order.get("status")
         if status == "VOIDED":
             return Expired()
@@ -234,7 +271,7 @@ class PayPal:
         capture = _first((unit.get("payments") or {}).get("captures"))
         if not capture:
             raise GatewayError("PayPal captured an order without saying what", unknown=True)
-        return self._captured(charge, capture, refunds=[])
+        return _keeping(self._captured(charge, capture, refunds=[]), charge, answer.data)
 
     def _not_taken(self, charge: Charge, refused: Refused, *, tries: int, changed: str) -> Outcome:
         if refused.issue in issues.OTHER_SOURCE:
@@ -357,6 +394,9 @@ class PayPal:
 
 def _order(charge: Charge) -> dict[str, Any]:
     """The body of a new order; the same for every repetition. Raises NotMoney."""
+    # What PayPal is to keep; the customer reads on its page that later payments are taken from it.
+    vault = {"store_in_vault": "ON_SUCCESS", "usage_type": "MERCHANT", "usage_pattern": "RECURRING_PREPAID"}
+    kept: dict[str, Any] = {"attributes": {"vault": vault}} if charge.keep else {}
     return {
         "intent": "CAPTURE",
         "purchase_units": [
@@ -369,7 +409,10 @@ def _order(charge: Charge) -> dict[str, Any]:
             }
         ],
         "payment_source": {
-            "paypal": {
+            "paypal": {"vault_id": charge.saved["vault_id"]}
+            if charge.saved
+            else {
+                **kept,
                 "experience_context": {
                     "return_url": charge.return_url,
                     "cancel_url": charge.cancel_url,
@@ -379,13 +422,25 @@ def _order(charge: Charge) -> dict[str, Any]:
                     "locale": _LOCALES.get(charge.payer.language, "en-GB"),
                     # Cheques and other funding that takes days would leave the customer waiting.
                     "payment_method_preference": "IMMEDIATE_PAYMENT_REQUIRED",
-                }
+                },
             }
         },
     }
 
 
 # --- what is read ---------------------------------------------------------------------------------------------
+
+
+def _keeping(outcome: Outcome, charge: Charge, order: Mapping[str, Any]) -> Outcome:
+    """With the wallet that PayPal keeps, where the customer agreed; its id may come later, or never."""
+    if not charge.keep or not isinstance(outcome, Paid):
+        return outcome
+    wallet = (order.get("payment_source") or {}).get("paypal") or {}
+    vaulted = (wallet.get("attributes") or {}).get("vault") or {}
+    if not vaulted.get("id"):
+        return outcome
+    label = f"PayPal {wallet.get('email_address', '')}".strip()
+    return replace(outcome, kept=Kept(reference={"vault_id": str(vaulted["id"])}, label=label))
 
 
 def _link(links: Any, *kinds: str) -> str:

@@ -78,6 +78,10 @@ class Api:
         """The same `key` again is the same act. Raises Refused and GatewayError."""
         return self._call("POST", path, key=key, content=content)
 
+    def delete(self, path: str) -> Answer:
+        """Raises Refused and GatewayError."""
+        return self._call("DELETE", path)
+
     def _call(
         self,
         method: str,

@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import stripe
@@ -29,6 +30,7 @@ from parcelle.domain.billing.gateways.base import (
     Expired,
     Forged,
     GatewayError,
+    Kept,
     Outcome,
     Paid,
     Pending,
@@ -178,6 +180,7 @@ class StripeGateway:
     abilities = Abilities(
         refunds=True,
         prepaid=False,
+        saves=True,
         looks=(10, 20, 40, 60, 120, 300, 600, 1800, 3600),
         # The page stays open for a day; a delayed method tells its end by a message, up to two weeks later.
         gives_up_after=15 * DAY,
@@ -248,6 +251,8 @@ class StripeGateway:
     # --- charges ----------------------------------------------------------------------------------------
 
     def start(self, charge: Charge) -> Outcome:
+        if charge.saved:
+            return self._take(charge, first=True)
         try:
             session = self._create(charge)
         except (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError) as error:
@@ -258,11 +263,76 @@ class StripeGateway:
         url = str(session.url)
         return Redirect(url=url, provider_id=session.id, memo={"url": url})
 
+    def _take(self, charge: Charge, *, first: bool) -> Outcome:
+        """Takes the amount from what the customer left with Stripe; they are not there to prove anything."""
+        try:
+            intent = self._client.v1.payment_intents.create(
+                params={
+                    "amount": to_wire(charge.amount),
+                    "currency": charge.amount.currency.lower(),
+                    "customer": charge.saved["customer"],
+                    "payment_method": charge.saved["payment_method"],
+                    "payment_method_types": [charge.saved["type"]],
+                    "off_session": True,
+                    "confirm": True,
+                    "description": charge.description,
+                    "metadata": _ours(charge),
+                    "expand": ["latest_charge.balance_transaction"],
+                },
+                options={"idempotency_key": str(charge.key)},
+            )
+        except stripe.CardError as error:
+            # The same key brings the same refusal back, so this is the truth however often it is asked.
+            refused = error.error.payment_intent if error.error is not None else None
+            known: dict[str, Any] = {"provider_id": refused.id} if refused is not None else {}
+            code = getattr(error.error, "decline_code", None) or error.code
+            return Declined(code=decline_code(code), remark=_detail(error), **known)
+        except (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError) as error:
+            if not first:
+                raise GatewayError(_detail(error), unknown=True) from error
+            return Declined(
+                code="no_account" if error.code == "resource_missing" else "seller_setup", remark=_detail(error)
+            )
+        except stripe.StripeError as error:
+            raise _unanswered(error) from error
+        return self._taken(charge, intent)
+
+    def _taken(self, charge: Charge, intent: PaymentIntent) -> Outcome:
+        if intent.livemode != self.production or _noted(intent, "payment") != str(charge.payment_id):
+            raise GatewayError(f"the payment {intent.id} of Stripe is not this one", unknown=True)
+        about: dict[str, Any] = {"provider_id": intent.id, "memo": {"payment_intent": intent.id}}
+        if intent.status == "succeeded":
+            return self._paid(_counted(intent.amount_received, intent.currency), intent, about)
+        if intent.status == "processing":
+            return Pending(code="bank", **about)
+        if intent.status == "canceled":
+            return Expired(**about)
+        # Nobody is there who could try another card, or prove who they are.
+        failed = _failure(intent) or "authentication_required"
+        return Declined(code=decline_code(failed), remark=failed, **about)
+
+    def _look_at_taken(self, charge: Charge) -> Outcome:
+        if not charge.provider_id:
+            # The answer was lost: its key brings it back.
+            return self._take(charge, first=False)
+        expand = ["latest_charge.balance_transaction"]
+        ask = self._client.v1.payment_intents.retrieve
+        return self._taken(charge, self._read(lambda: ask(charge.provider_id, params={"expand": expand})))
+
+    def forget(self, reference: Mapping[str, str]) -> None:
+        # One that Stripe does not know any more is forgotten.
+        with contextlib.suppress(stripe.InvalidRequestError):
+            self._read_through(lambda: self._client.v1.payment_methods.detach(reference["payment_method"]))
+
     def _create(self, charge: Charge) -> Session:
         # With the same key it must be the same to the letter, so nothing in it depends on the moment.
-        ours = {"payment": str(charge.payment_id), "number": charge.number, "order": charge.order_number}
+        ours = _ours(charge)
+        # Without a customer of Stripe's there is nothing that a card could be kept with.
+        kept: Any = {"customer_creation": "always"} if charge.keep else {}
+        later: Any = {"setup_future_usage": "off_session"} if charge.keep else {}
         return self._client.v1.checkout.sessions.create(
             params={
+                **kept,
                 "mode": "payment",
                 "line_items": [
                     {
@@ -279,7 +349,7 @@ class StripeGateway:
                 "client_reference_id": str(charge.payment_id),
                 "metadata": ours,
                 # Messages about the intent do not carry what the session knows.
-                "payment_intent_data": {"metadata": ours, "description": charge.description},
+                "payment_intent_data": {"metadata": ours, "description": charge.description, **later},
                 "customer_email": charge.payer.email,
                 "locale": "fr" if charge.payer.language == "fr" else "en",
                 # What is paid is what was asked for, in its own currency.
@@ -289,6 +359,8 @@ class StripeGateway:
         )
 
     def fetch(self, charge: Charge) -> Outcome:
+        if charge.saved:
+            return self._look_at_taken(charge)
         session = self._read(lambda: self._session(charge))
         self._ours(charge, session)
         intent = session.payment_intent if isinstance(session.payment_intent, PaymentIntent) else None
@@ -296,7 +368,8 @@ class StripeGateway:
         if intent is not None:
             about["memo"] = {"payment_intent": intent.id}
         if session.payment_status in {"paid", "no_payment_required"}:
-            return self._paid(session, intent, about)
+            paid = self._paid(_received(session, intent), intent, about)
+            return replace(paid, kept=_kept(intent)) if charge.keep and isinstance(paid, Paid) else paid
         if session.status == "open":
             return Redirect(url=str(session.url), **about)
         declined = _failure(intent)
@@ -306,7 +379,7 @@ class StripeGateway:
             return Declined(code=decline_code(declined), remark=declined, **about)
         return Expired(**about) if session.status == "expired" else Declined(code="declined", **about)
 
-    def _paid(self, session: Session, intent: PaymentIntent | None, about: dict[str, Any]) -> Outcome:
+    def _paid(self, received: Money, intent: PaymentIntent | None, about: dict[str, Any]) -> Outcome:
         """The money came in; what became of it since is told as well."""
         paid_by = intent.latest_charge if intent is not None else None
         told: dict[str, Any] = {}
@@ -319,14 +392,14 @@ class StripeGateway:
             told["returned"] = _counted(paid_by.amount_refunded, paid_by.currency)
             told["won"] = dispute is not None and dispute.status == "won"
             told["disputed"] = dispute is not None and dispute.status in {"needs_response", "under_review"}
-        return Paid(received=_received(session, intent), fee=_fee(intent), **told, **about)
+        return Paid(received=received, fee=_fee(intent), **told, **about)
 
     def _dispute(self, intent: str) -> Dispute | None:
         """The newest: a payment can be disputed again after one was won."""
         return next(iter(self._client.v1.disputes.list(params={"payment_intent": intent, "limit": 1}).data), None)
 
     def cancel(self, charge: Charge) -> Outcome:
-        if charge.provider_id:
+        if charge.provider_id and not charge.saved:
             # One that is over by now refuses: what it has become is read next.
             with contextlib.suppress(stripe.InvalidRequestError):
                 self._read_through(lambda: self._client.v1.checkout.sessions.expire(charge.provider_id))
@@ -448,6 +521,26 @@ def _unanswered(error: stripe.StripeError) -> GatewayError:
 def _detail(error: stripe.StripeError) -> str:
     words = [type(error).__name__, error.code or "", error.user_message or "", error.request_id or ""]
     return " ".join(filter(None, words))[:500]
+
+
+def _ours(charge: Charge) -> dict[str, str]:
+    """What is written on everything of Stripe's that belongs to an attempt."""
+    return {"payment": str(charge.payment_id), "number": charge.number, "order": charge.order_number}
+
+
+def _kept(intent: PaymentIntent | None) -> Kept | None:
+    """What the customer left for later payments; None for a method that cannot be used again."""
+    paid_by = intent.latest_charge if intent is not None else None
+    if intent is None or not isinstance(paid_by, StripeCharge) or not intent.customer or not paid_by.payment_method:
+        return None
+    details: Any = paid_by.payment_method_details
+    kind = str(details.type) if details is not None else "card"
+    card = getattr(details, "card", None) if kind == "card" else None
+    label = f"{str(card.brand).capitalize()} •••• {card.last4}" if card is not None else kind.replace("_", " ")
+    customer = intent.customer if isinstance(intent.customer, str) else intent.customer.id
+    return Kept(
+        reference={"customer": customer, "payment_method": str(paid_by.payment_method), "type": kind}, label=label
+    )
 
 
 def _received(session: Session, intent: PaymentIntent | None) -> Money:

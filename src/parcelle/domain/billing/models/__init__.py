@@ -11,6 +11,7 @@ from parcelle.domain.billing.models.invoices import (
     VatCheck,
 )
 from parcelle.domain.billing.models.ledger import FecNumber, LedgerEntry, LedgerTransaction
+from parcelle.domain.billing.models.methods import SavedMethod
 from parcelle.domain.billing.models.orders import CouponUse, Order
 from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
 from parcelle.domain.billing.models.renewals import DunningStep, RevenueMovement
@@ -50,6 +51,7 @@ __all__ = [
     "Receipt",
     "Refund",
     "RevenueMovement",
+    "SavedMethod",
     "Seller",
     "Statement",
     "StatementFormat",

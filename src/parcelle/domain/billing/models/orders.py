@@ -71,6 +71,8 @@ class Order(models.Model):
     due_at = models.DateTimeField(_("due"), null=True, blank=True)
     grace_until = models.DateTimeField(_("grace until"), null=True, blank=True)
     next_step_at = models.DateTimeField(null=True, blank=True)
+    # Of a renewal: when it is next taken from a saved method, where the customer has one.
+    charge_at = models.DateTimeField(_("taken by itself"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
     expires_at = models.DateTimeField(_("lapses"))
     # When its customer was reminded that it is not paid yet, or need not be any more.
@@ -90,6 +92,7 @@ class Order(models.Model):
             models.Index(
                 fields=["next_step_at"], condition=Q(state="open", kind="renewal"), name="order_renewal_steps"
             ),
+            models.Index(fields=["charge_at"], condition=Q(state="open", kind="renewal"), name="order_to_charge"),
         ]
         constraints = [
             models.UniqueConstraint(

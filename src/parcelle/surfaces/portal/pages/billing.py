@@ -12,17 +12,18 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import payment_states
+from parcelle.domain.billing import payment_states, saved_methods
 from parcelle.domain.billing.invoicing import queries, upcoming
 from parcelle.domain.billing.ledger import exports
 from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import BillingDetails, Invoice, InvoiceFile, Payment, Subscription
 from parcelle.domain.tenancy.models import Membership, Organization
 from parcelle.domain.tenancy.queries import organizations_of, role_of
+from parcelle.journeys import automatic_payment
 from parcelle.journeys import invoices as journeys
 from parcelle.surfaces.portal.billing_form import BillingForm
 from parcelle.surfaces.portal.invoice_words import STANDINGS, missing_from_buyer
@@ -67,8 +68,11 @@ def billing(request: HttpRequest) -> HttpResponse:
         return render(request, "portal/billing.html", {"organization": None})
     documents = [_entry(invoice) for invoice in queries.of_customers([chosen.pk])[:_MOST]]
     payments = Payment.objects.filter(order__organization=chosen, state__in=_SETTLED).order_by("-settled_at")[:_MOST]
+    saved = saved_methods.of(chosen.pk)
     context = {
         "organization": chosen,
+        "saved": saved,
+        "saved_words": WORDS.get(saved.gateway) if saved else None,
         "organizations": organizations if len(organizations) > 1 else [],
         "documents": documents,
         "waiting": [entry for entry in documents if entry.missing],
@@ -79,6 +83,28 @@ def billing(request: HttpRequest) -> HttpResponse:
         "may_change": role_of(request.user, chosen.pk) in _MANAGERS,
     }
     return render(request, "portal/billing.html", context)
+
+
+@login_required
+@require_POST
+def remove_method(request: HttpRequest, slug: str) -> HttpResponse:
+    """Nothing is taken by itself any more."""
+    organization = _managed(request, slug)
+    assert isinstance(request.user, User)
+    if automatic_payment.remove(organization.pk, actor=str(request.user.pk), now=timezone.now()):
+        messages.success(
+            request, _("Renewals are no longer taken by themselves. You receive an invitation to pay in time.")
+        )
+    return redirect(f"/billing?organization={organization.slug}")
+
+
+def _managed(request: HttpRequest, slug: str) -> Organization:
+    """Raises Http404 for who may not change it: for strangers it does not exist."""
+    assert isinstance(request.user, User)
+    organization = organizations_of(request.user).filter(slug=slug).first()
+    if organization is None or role_of(request.user, organization.pk) not in _MANAGERS:
+        raise Http404
+    return organization
 
 
 def _chosen(request: HttpRequest, organizations: list[Organization]) -> Organization | None:
@@ -151,10 +177,7 @@ def statement(request: HttpRequest, slug: str, currency: str) -> HttpResponse:
 @never_cache
 def details(request: HttpRequest, slug: str) -> HttpResponse:
     """To whom invoices are made out; saving it lets go of what waited for it."""
-    assert isinstance(request.user, User)
-    organization = organizations_of(request.user).filter(slug=slug).first()
-    if organization is None or role_of(request.user, organization.pk) not in _MANAGERS:
-        raise Http404
+    organization = _managed(request, slug)
     known = BillingDetails.objects.filter(organization=organization).first()
     form = BillingForm(request.POST or None, known=known, organization=organization)
     if request.method == "POST" and form.is_valid():

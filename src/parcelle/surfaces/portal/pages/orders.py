@@ -21,7 +21,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.core import phones
-from parcelle.domain.billing import order_states, payment_states, payments, transfers
+from parcelle.domain.billing import order_states, payment_states, payments, saved_methods, transfers
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
 from parcelle.domain.billing.gateways.base import Redirect
 from parcelle.domain.billing.models import Order, Payment
@@ -137,6 +137,8 @@ def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
     if method is None:
         return _page(request, _standing(known), alert=_("Please choose how you want to pay."), status=422)
     details = {name: request.POST.get(name, "").strip()[:60] for name in method.asks}
+    if method.saves and request.POST.get(f"keep_{method.name}"):
+        details[saved_methods.KEEP] = "1"
     if "phone" in method.asks:
         details["phone"] = phones.international(details["phone"], known.buyer.get("country", ""))
         if not details["phone"]:

@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import entitlement, order_states, states
+from parcelle.domain.billing import entitlement, order_states, saved_methods, states
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing.errors import ChangeRefused, NotActive, NotOnSale, NotRenewable, PaymentOpen
 from parcelle.domain.billing.models import Order, Subscription
@@ -60,6 +60,7 @@ def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
         "may_change": may_change,
         "waiting": waiting.order_by("-created_at").first(),
         "offers": _offers(found, now=now) if may_change else [],
+        "saved": saved_methods.of(found.organization_id),
         "kept_until": entitlement.kept_until(found),
         "paused": found.suspended_for == states.PAUSED,
         "running": found.state in {states.ACTIVE, states.PAST_DUE},
