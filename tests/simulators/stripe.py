@@ -57,7 +57,7 @@ _TAKE = {
     "currency",
     "customer",
     "payment_method",
-    "payment_method_types",
+    "automatic_payment_methods",
     "off_session",
     "confirm",
     "description",
@@ -574,8 +574,8 @@ class Stripe:
         method = self.get("payment_method", asked.get("payment_method", ""))
         if method["customer"] is None or method["customer"] != asked.get("customer"):
             raise Refused(400, "The PaymentMethod does not belong to the Customer.", param="payment_method")
-        if list(asked.get("payment_method_types", [])) != [method["type"]]:
-            raise Refused(400, "The PaymentMethod is of another type.", param="payment_method_types")
+        if asked.get("automatic_payment_methods", {}).get("allow_redirects") != "never":
+            raise Refused(400, "You must provide a return_url, or allow no redirects.", param="return_url")
         intent = self.add(
             "payment_intent",
             "pi",

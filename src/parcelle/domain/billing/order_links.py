@@ -32,10 +32,11 @@ def read(token: str) -> UUID | None:
     """The order a token is for; None for one that is old or made up."""
     try:
         order_id = UUID(signing.loads(token, salt=_SALT))
+    except (signing.BadSignature, ValueError):
+        return None
+    try:
         signing.loads(token, salt=_SALT, max_age=timedelta(days=LINK_DAYS))
     except signing.SignatureExpired:
         payable = Order.objects.filter(pk=order_id, state=order_states.OPEN, expires_at__gt=timezone.now())
         return order_id if payable.exists() else None
-    except (signing.BadSignature, ValueError):
-        return None
     return order_id

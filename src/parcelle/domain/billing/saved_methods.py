@@ -21,6 +21,8 @@ KEEP, SAVED = "keep", "saved"
 
 def of(organization_id: UUID | None) -> SavedMethod | None:
     """What renewals of this customer are taken from."""
+    if organization_id is None:
+        return None
     return SavedMethod.objects.filter(organization_id=organization_id, removed_at=None).first()
 
 

@@ -272,7 +272,8 @@ class StripeGateway:
                     "currency": charge.amount.currency.lower(),
                     "customer": charge.saved["customer"],
                     "payment_method": charge.saved["payment_method"],
-                    "payment_method_types": [charge.saved["type"]],
+                    # Nobody is there who could be sent to another page.
+                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
                     "off_session": True,
                     "confirm": True,
                     "description": charge.description,
@@ -328,11 +329,10 @@ class StripeGateway:
         # With the same key it must be the same to the letter, so nothing in it depends on the moment.
         ours = _ours(charge)
         # Without a customer of Stripe's there is nothing that a card could be kept with.
-        kept: Any = {"customer_creation": "always"} if charge.keep else {}
         later: Any = {"setup_future_usage": "off_session"} if charge.keep else {}
         return self._client.v1.checkout.sessions.create(
             params={
-                **kept,
+                "customer_creation": "always" if charge.keep else "if_required",
                 "mode": "payment",
                 "line_items": [
                     {
