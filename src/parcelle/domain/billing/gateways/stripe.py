@@ -329,7 +329,10 @@ class StripeGateway:
         # With the same key it must be the same to the letter, so nothing in it depends on the moment.
         ours = _ours(charge)
         # Without a customer of Stripe's there is nothing that a card could be kept with.
-        later: Any = {"setup_future_usage": "off_session"} if charge.keep else {}
+        # Messages about the intent do not carry what the session knows.
+        intent: Any = {"metadata": ours, "description": charge.description}
+        if charge.keep:
+            intent["setup_future_usage"] = "off_session"
         return self._client.v1.checkout.sessions.create(
             params={
                 "customer_creation": "always" if charge.keep else "if_required",
@@ -348,8 +351,7 @@ class StripeGateway:
                 "cancel_url": charge.cancel_url,
                 "client_reference_id": str(charge.payment_id),
                 "metadata": ours,
-                # Messages about the intent do not carry what the session knows.
-                "payment_intent_data": {"metadata": ours, "description": charge.description, **later},
+                "payment_intent_data": intent,
                 "customer_email": charge.payer.email,
                 "locale": "fr" if charge.payer.language == "fr" else "en",
                 # What is paid is what was asked for, in its own currency.
