@@ -101,10 +101,10 @@ def test_p28_the_page_of_recurring_revenue(operator: Client) -> None:
     left = subscribe(sold.bronze)
     subscriptions.cancel(left.pk, at_once=True, reason="", actor="customer", now=START + 30 * DAY)
     with time_machine.travel(START + 31 * DAY, tick=False):
-        html = operator.get(f"{PAGES}recurring-revenue").content.decode()
+        html = operator.get(f"{PAGES}recurring-revenue/").content.decode()
     assert "January 2026" in html and "March 2026" in html
     assert [amount in html for amount in ("€80.00", "-€30.00", "€50.00")] == [True] * 3
 
 
 def test_p28_nothing_recurs_yet(operator: Client) -> None:
-    assert "Nothing recurs yet" in operator.get(f"{PAGES}recurring-revenue").content.decode()
+    assert "Nothing recurs yet" in operator.get(f"{PAGES}recurring-revenue/").content.decode()
