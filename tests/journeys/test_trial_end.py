@@ -110,7 +110,7 @@ def test_a_jump_over_everything_still_keeps_the_data_for_the_whole_retention(ins
     assert told() == [(300, "trial_suspended"), (330, "instance_archived")]
 
 
-def test_to_the_second(instance: Instance) -> None:
+def test_p25_to_the_second(instance: Instance) -> None:
     second = timedelta(seconds=1)
     for day, _kind in WHOLE:
         before = len(told())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
+
 from parcelle.core.models import Fact
-from parcelle.domain.billing import plan_changes
+from parcelle.domain.billing import plan_changes, price_changes
 from parcelle.domain.billing import queries as billing
-from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.billing.models import Order, PriceChange, Subscription
 from parcelle.domain.billing.plan_changes import Change
 from parcelle.domain.catalog.models import Price
+from parcelle.domain.tenancy import queries as organizations
 from parcelle.journeys.renewal import tell_about, tell_subscriber
 
 
@@ -19,17 +22,49 @@ def preview(subscription: Subscription, price: Price, *, now: datetime) -> Chang
     return plan_changes.preview(subscription, price, now=now)
 
 
-def change(subscription_id: UUID, *, price_id: UUID, request_id: UUID, actor: str, now: datetime) -> Order | None:
+def change(
+    subscription_id: UUID, *, price_id: UUID, request_id: UUID, actor: str, now: datetime, at_once: bool = False
+) -> Order | None:
     """The order that a step up is paid with; None for a step down, which waits for the period's end.
+
+    With `at_once` a step down counts now, and the rest of what was paid for the difference becomes credit.
 
     Raises ChangeRefused, NotOnSale, PaymentOpen.
     """
-    return plan_changes.change(subscription_id, price_id=price_id, request_id=request_id, actor=actor, now=now)
+    return plan_changes.change(
+        subscription_id, price_id=price_id, request_id=request_id, actor=actor, now=now, at_once=at_once
+    )
 
 
 def tell_changed(fact: Fact) -> None:
     order = Order.objects.select_related("plan").get(pk=UUID(fact.data["order_id"]))
     tell_about(order, "plan_changed", f"plan-changed:{order.pk}", paid_until=fact.data["paid_until"])
+
+
+def announce_price(*, old_id: UUID, new_id: UUID, actor: str, now: datetime, notice: timedelta) -> PriceChange:
+    """Customers of one price go over to another when they renew after the notice. Raises PriceChangeRefused."""
+    return price_changes.announce(old_id=old_id, new_id=new_id, actor=actor, now=now, notice=notice)
+
+
+def tell_price(fact: Fact) -> None:
+    """The mail that says what a subscription will cost, from when on, and that one may leave; once per change."""
+    subscription = billing.subscription(UUID(fact.data["subscription_id"]))
+    if subscription is None:
+        return
+    prices = Price.objects.in_bulk([UUID(fact.data["old_price_id"]), UUID(fact.data["price_id"])])
+    old, new = (prices[UUID(fact.data[name])] for name in ("old_price_id", "price_id"))
+    language = organizations.owner_of(subscription.organization_id).language
+    tell_subscriber(
+        subscription,
+        "price_changing",
+        f"price-changing:{subscription.pk}:{new.pk}",
+        url=f"{settings.PUBLIC_URL}/subscriptions/{subscription.pk}",
+        plan=subscription.plan.name,
+        old_amount=old.amount.format(language),
+        new_amount=new.amount.format(language),
+        interval=new.interval,
+        effective_at=fact.data["effective_at"],
+    )
 
 
 def tell_scheduled(fact: Fact) -> None:

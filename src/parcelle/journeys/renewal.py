@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from parcelle.core.logs import redact
 from parcelle.core.models import Fact
-from parcelle.core.money import Money
-from parcelle.domain.billing import dunning, order_links, order_states, renewals, subscriptions
+from parcelle.domain.billing import dunning, order_links, order_states, price_changes, renewals, subscriptions
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.provisioning.models import Instance
@@ -30,6 +29,7 @@ def run(*, now: datetime) -> dict[str, int]:
     """
     done = each(renewals.to_renew(now), renewals.renew, problem=renewals.note_problem, now=now)
     each(renewals.to_roll(now), renewals.roll, now=now)
+    each(price_changes.to_tell(now), price_changes.tell, now=now)
     return done
 
 
@@ -88,7 +88,7 @@ def tell_about(order: Order, kind: str, key: str, **context: object) -> None:
         url=order_links.link_of(order.pk),
         plan=order.plan.name,
         number=order.number,
-        amount=Money(order.total_minor, order.currency).format(language),
+        amount=(order.due or order.total).format(language),
         due_at=order.due_at.isoformat() if order.due_at else None,
         **context,
     )

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+import time_machine
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from hypothesis import given
@@ -23,6 +24,7 @@ from parcelle.domain.billing import (
     dunning,
     entitlement,
     ledger,
+    order_links,
     payments,
     periods,
     plan_changes,
@@ -534,6 +536,54 @@ def test_what_is_paid_waits_while_it_is_paused() -> None:
 
 def cancel(subscription: Subscription, *, now: datetime, at_once: bool = False) -> datetime:
     return subscriptions.cancel(subscription.pk, at_once=at_once, reason="too dear", actor="customer", now=now)
+
+
+@pytest.mark.django_db
+def test_the_link_of_a_renewal_leads_to_it_as_long_as_it_can_be_paid() -> None:
+    subscription = subscribe(shop().bronze_year)
+    asked_at = renewal_day(subscription) - 30 * DAY
+    with time_machine.travel(asked_at, tick=False):
+        run(asked_at)
+        order = waiting(subscription)
+        token = order_links.token_of(order.pk)
+    last = order.expires_at
+    for moment, found in ((asked_at + 29 * DAY, order.pk), (last - DAY, order.pk), (last + DAY, None)):
+        with time_machine.travel(moment, tick=False):
+            assert order_links.read(token) == found
+    with time_machine.travel(asked_at + 29 * DAY, tick=False):
+        Order.objects.filter(pk=order.pk).update(state="fulfilled")
+        assert order_links.read(token) is None
+
+
+@pytest.mark.django_db
+def test_p24_who_is_overdue_pays_first_and_changes_then() -> None:
+    sold = shop()
+    subscription = subscribe(sold.bronze)
+    due = renewal_day(subscription)
+    run(due - 7 * DAY)
+    run(due + DAY)
+    for price in (sold.silver, sold.bronze_year):
+        with pytest.raises(ChangeRefused, match="overdue"):
+            change(now_of(subscription), price, now=due + DAY)
+    assert asked(subscription) is not None
+
+
+@pytest.mark.django_db
+def test_p21_a_period_that_was_left_behind_does_not_shorten_what_is_paid() -> None:
+    """Suspended, bought anew, and then the old invitation is paid as well: that is credit."""
+    subscription = subscribe(shop().bronze)
+    due = renewal_day(subscription)
+    run(due - 7 * DAY)
+    run(due)
+    run(due + 7 * DAY)
+    old = waiting(subscription)
+    subscriptions.activate(
+        organization=subscription.organization, plan=subscription.plan, price=old.price, now=due + 8 * DAY
+    )
+    until = renewal_day(now_of(subscription))
+    pay_and_have(old, now=due + 9 * DAY)
+    assert renewal_day(now_of(subscription)) == until
+    assert books.credit(subscription.organization_id) == {"EUR": EUR(3600)}
 
 
 # --- P26: one bad customer ----------------------------------------------------------------------------------

@@ -60,13 +60,13 @@ def test_a_trial_of_another_product_is_no_past_trial(trial: Subscription) -> Non
     assert queries.past_trial(trial.organization_id, people.offer("other")) is None
 
 
-def test_ending_twice_is_ending_once(trial: Subscription) -> None:
+def test_p25_ending_twice_is_ending_once(trial: Subscription) -> None:
     after = NOW + 30 * DAY
     assert [trials.end(trial.pk, now=after), trials.end(trial.pk, now=after)] == [True, False]
     assert Fact.objects.filter(name="TrialEnded").count() == 1
 
 
-def test_a_trial_that_was_paid_a_moment_ago_does_not_end(trial: Subscription) -> None:
+def test_p25_a_trial_that_was_paid_a_moment_ago_does_not_end(trial: Subscription) -> None:
     due = list(trials.to_end(NOW + 30 * DAY))
     Subscription.objects.update(state=states.ACTIVE)
     assert due == [trial.pk] and not trials.end(trial.pk, now=NOW + 30 * DAY)

@@ -87,6 +87,7 @@ def test_money_that_came_too_late_is_work_to_do_and_told(operator: Client) -> No
         arrive(payment, now=now + DAY)
         renewals.fulfil(order.pk, now=now + DAY)
         jobs.work_off(now + DAY)
+    with time_machine.travel(now + 2 * DAY, tick=False):
         assert "Paid when nothing was left to renew" in operator.get("/admin/").content.decode()
         assert order.number in operator.get("/admin/billing/order/?work=too_late").content.decode()
         listed = operator.get("/admin/notifications/message/").content.decode()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import time_machine
 
+from parcelle.core.money import Money
 from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.catalog import actions as catalog
 from parcelle.domain.catalog.models import Plan
 from tests.domain.billing.subscribing import DAY, START, shop, subscribe
 from tests.surfaces.cli.typing_it import type_in
@@ -56,3 +58,17 @@ def test_the_calendar_is_played_ahead() -> None:
     assert "suspended" in {one["kind"] for one in unpaid}
     assert past.code == 1 and "is over" in past.err
     assert not Order.objects.filter(kind="renewal").exists()
+
+
+def test_customers_of_an_earlier_price_are_told_of_the_present_one() -> None:
+    sold = shop()
+    subscribe(sold.bronze)
+    catalog.set_price(sold.bronze.plan_id, interval="month", amount=Money(4000, "EUR"), now=START)
+    plan = f"{sold.bronze.plan.product.slug}/Bronze"
+    with time_machine.travel(START, tick=False):
+        done = type_in("billing", "reprice", plan, "month", "EUR", "--notice", "60")
+        again = type_in("billing", "reprice", plan, "month", "EUR")
+        unknown = type_in("billing", "reprice", plan, "month", "XAF")
+    assert "30.00 EUR becomes 40.00 EUR for periods from 2026-04-01 on" in done.out
+    assert "no earlier price" in again.out
+    assert unknown.code == 1 and "has no price" in unknown.err

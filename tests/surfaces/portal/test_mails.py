@@ -39,6 +39,8 @@ CONTEXT: dict[str, Any] = {
     "due_at": "2026-04-01T09:00:00+00:00",
     "grace_until": "2026-04-08T09:00:00+00:00",
     "paid_until": "2026-05-01T09:00:00+00:00",
+    "old_amount": "49,00 €",
+    "new_amount": "55,00 €",
     "again_at": "2026-04-03T09:00:00+00:00",
     "method": "Visa •••• 4242",
     "ends_at": "2026-04-01T09:00:00+00:00",
@@ -52,7 +54,7 @@ KINDS = (
     *("order_paid", "delivery_delayed", "delivery_by_hand"),
     *("renewal_due", "renewal_overdue", "subscription_renewed", "subscription_suspended"),
     "billing_details",
-    *("renewal_automatic", "charge_declined", "renewal_too_late"),
+    *("renewal_automatic", "charge_declined", "renewal_too_late", "price_changing"),
     *("subscription_cancelled", "subscription_ending", "plan_changed", "plan_change_scheduled"),
 )
 

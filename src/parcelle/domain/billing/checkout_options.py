@@ -22,6 +22,6 @@ def of(order: Order) -> list[Option]:
     options = []
     for name in gateways.offered():
         gateway = gateways.open_gateway(name)
-        if gateway.accepts(order.total, order.buyer.get("country", "")):
+        if gateway.accepts(order.due, order.buyer.get("country", "")):
             options.append(Option(name=name, asks=gateway.abilities.asks, saves=gateway.abilities.saves))
     return options

@@ -98,7 +98,15 @@ class NotRenewable(Exception):
 
 
 class ChangeRefused(Exception):
-    """`code`: not_active, same, other_currency or other_product."""
+    """`code`: not_active, overdue, same, other_currency or other_product."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class PriceChangeRefused(Exception):
+    """`code`: other_kind (another plan, interval or currency), announced (to yet another price) or on_sale."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

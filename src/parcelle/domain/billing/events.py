@@ -333,3 +333,14 @@ class MethodRemoved:
     organization_id: UUID
     method_id: UUID
     gateway: str
+
+
+@event
+class PriceChangeDue:
+    """Who subscribed at one price pays another one from `effective_at` on, and is to be told."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    old_price_id: UUID
+    price_id: UUID
+    effective_at: datetime

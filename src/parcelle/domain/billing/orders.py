@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from parcelle.core import events
 from parcelle.core.states import move
-from parcelle.domain.billing import coupons, order_states, payment_states, sellers, taxes
+from parcelle.domain.billing import coupons, ledger, order_states, payment_states, sellers, taxes
 from parcelle.domain.billing.errors import NotOnSale, PaymentOpen
 from parcelle.domain.billing.events import OrderFulfilled, OrderLapsed, OrderLeftOpen, OrderPaid, OrderPlaced
 from parcelle.domain.billing.models import Order, Subscription
@@ -234,4 +234,13 @@ def give_up(order: Order, *, now: datetime) -> None:
         raise PaymentOpen
     move(order, order_states.EXPIRED, table=order_states.TRANSITIONS)
     coupons.release(order)
+    if order.credit_minor:
+        assert order.organization_id is not None
+        ledger.keep_as_credit(
+            organization_id=order.organization_id,
+            amount=order.credit,
+            key=f"credit-back:{order.pk}",
+            reference=order.number,
+            now=now,
+        )
     events.record(OrderLapsed(order_id=order.pk, organization_id=order.organization_id, number=order.number), now=now)

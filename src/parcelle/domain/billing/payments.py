@@ -65,14 +65,14 @@ def begin(
                 return earlier
             if order.state != order_states.OPEN or order.expires_at <= now:
                 raise OrderClosed
-            if gateway not in gateways.offered() or not opened.accepts(order.total, order.buyer["country"]):
+            if gateway not in gateways.offered() or not opened.accepts(order.due, order.buyer["country"]):
                 raise GatewayUnusable(gateway)
             return Payment.objects.create(
                 number=_number(now),
                 order=order,
                 gateway=gateway,
                 state=payment_states.SUBMITTED,
-                amount_minor=order.total_minor,
+                amount_minor=order.due.minor,
                 currency=order.currency,
                 key=key or uuid4(),
                 details=dict(details),

@@ -10,11 +10,23 @@ from django.db import transaction
 
 from parcelle.core import events
 from parcelle.core.money import Money
-from parcelle.domain.billing import coupons, order_states, orders, proration, quotes, renewals, states
+from parcelle.domain.billing import (
+    coupons,
+    invoicing,
+    ledger,
+    order_states,
+    orders,
+    proration,
+    quotes,
+    renewals,
+    states,
+)
 from parcelle.domain.billing import periods as calendar
 from parcelle.domain.billing.errors import ChangeRefused
 from parcelle.domain.billing.events import ChangeScheduled
+from parcelle.domain.billing.invoicing import queries as documents
 from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.billing.taxes import Decision
 from parcelle.domain.catalog.models import Coupon, Price
 
 # How long the difference is as it was reckoned.
@@ -33,6 +45,12 @@ class Change:
     at_once: bool
     effective_at: datetime
     paid_until: datetime
+    same_interval: bool = True
+
+    @property
+    def may_be_now(self) -> bool:
+        """A step down that need not wait: the rest of the difference is given back as credit."""
+        return not self.at_once and self.cost.minor < 0 and self.same_interval
 
 
 def preview(subscription: Subscription, price: Price, *, now: datetime) -> Change:
@@ -40,6 +58,9 @@ def preview(subscription: Subscription, price: Price, *, now: datetime) -> Chang
     old = subscription.price
     if old is None or subscription.period_end is None or subscription.state not in {states.ACTIVE, states.PAST_DUE}:
         raise ChangeRefused("not_active")
+    if subscription.state == states.PAST_DUE:
+        # Nothing is paid that a difference could be reckoned of, and what is owed stays owed.
+        raise ChangeRefused("overdue")
     if price.pk == old.pk:
         raise ChangeRefused("same")
     if price.currency != old.currency:
@@ -60,6 +81,7 @@ def preview(subscription: Subscription, price: Price, *, now: datetime) -> Chang
         at_once=up,
         effective_at=now if up else subscription.period_end,
         paid_until=until,
+        same_interval=same_interval,
     )
 
 
@@ -103,9 +125,11 @@ def _begin_anew(subscription: Subscription, new: Price, *, now: datetime) -> Mon
 
 
 @transaction.atomic
-def change(subscription_id: UUID, *, price_id: UUID, request_id: UUID, actor: str, now: datetime) -> Order | None:
+def change(
+    subscription_id: UUID, *, price_id: UUID, request_id: UUID, actor: str, now: datetime, at_once: bool = False
+) -> Order | None:
     """Asks for another price. A step up is an order, which counts once it is paid; a step down waits for the period's
-    end, and then there is none.
+    end, and then there is none. With `at_once` it counts now, and what is left of the difference becomes credit.
 
     Raises ChangeRefused, NotOnSale, and PaymentOpen while money for the next period is on its way.
     """
@@ -116,6 +140,8 @@ def change(subscription_id: UUID, *, price_id: UUID, request_id: UUID, actor: st
     _drop_open_changes(subscription_id, now=now)
     subscription = renewals.lock(subscription_id)
     wanted = preview(subscription, price, now=now)
+    if not wanted.at_once and at_once and wanted.may_be_now:
+        return _step_down(subscription, wanted, request_id=request_id, now=now)
     if not wanted.at_once:
         _schedule(subscription, price, actor=actor, now=now)
         return None
@@ -133,10 +159,62 @@ def change(subscription_id: UUID, *, price_id: UUID, request_id: UUID, actor: st
         request_id=request_id,
         expires_at=min(now + _STANDS_FOR, max(subscription.period_end or now, now + timedelta(hours=1))),
     )
-    if not order.total_minor:
-        orders.mark_paid(order, now=now)
+    if renewals.pay_by_credit(order, now=now):
         renewals.fulfil(order.pk, now=now)
+        order.refresh_from_db()
     return order
+
+
+def _step_down(subscription: Subscription, wanted: Change, *, request_id: UUID, now: datetime) -> Order:
+    """Less from now on: an order that costs nothing, and credit notes for what is left of the difference."""
+    order = renewals.place(
+        subscription,
+        wanted.price,
+        before=renewals.last_order(subscription),
+        kind=Order.CHANGE,
+        now=now,
+        starts_at=now,
+        ends_at=wanted.paid_until,
+        subtotal=Money.zero(wanted.price.currency),
+        coupon=None,
+        request_id=request_id,
+        expires_at=now + _STANDS_FOR,
+    )
+    _give_back(subscription, order, wanted.price, now=now)
+    orders.mark_paid(order, now=now)
+    renewals.fulfil(order.pk, now=now)
+    order.refresh_from_db()
+    return order
+
+
+def _give_back(subscription: Subscription, change: Order, price: Price, *, now: datetime) -> None:
+    """Credit for the rest of what is paid, tax included, and never more than was invoiced for it."""
+    assert subscription.price is not None
+    for paid in _paid_periods(subscription, now):
+        assert paid.period_start is not None and paid.period_end is not None
+        old, new = _net(subscription.price, paid.coupon), _net(price, paid.coupon)
+        span = {"start": paid.period_start, "end": paid.period_end, "now": now}
+        net = -proration.difference(old, new, **span)
+        rate = Decision.read(paid.tax).rate
+        left = net + net.times(rate / 100)
+        # What was paid on top in the same period was invoiced on its own, and later.
+        same = subscription.orders.filter(state=order_states.FULFILLED, period_end=paid.period_end)
+        for each in same.order_by("-fulfilled_at"):
+            left -= _credit(each, left, change=change, now=now)
+
+
+def _credit(paid: Order, wanted: Money, *, change: Order, now: datetime) -> Money:
+    """A credit note on the invoice of an order, for as much as it has; what it comes to is the customer's credit."""
+    invoice = invoicing.draft_for_order(paid.pk, now=now) if wanted.minor > 0 else None
+    amount = min(wanted, documents.left_to_credit(invoice)) if invoice is not None else None
+    if invoice is None or amount is None or not amount:
+        return Money.zero(wanted.currency)
+    key = f"step-down:{change.pk}:{paid.pk}"
+    invoicing.credit(invoice.pk, key=key, amount=amount, reason="", now=now)
+    ledger.keep_as_credit(
+        organization_id=invoice.organization_id, amount=amount, key=key, reference=change.number, now=now
+    )
+    return amount
 
 
 def _drop_open_changes(subscription_id: UUID, *, now: datetime) -> None:

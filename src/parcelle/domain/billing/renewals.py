@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from parcelle.core import events
+from parcelle.core.money import Money
 from parcelle.core.states import move
 from parcelle.domain.billing import (
     calendars,
@@ -28,6 +29,7 @@ from parcelle.domain.billing import (
     orders,
     payment_states,
     periods,
+    price_changes,
     revenue,
     saved_methods,
     states,
@@ -40,8 +42,6 @@ from parcelle.domain.billing.events import (
     SubscriptionChanged,
     SubscriptionRenewed,
 )
-from parcelle.domain.billing.ledger import Party
-from parcelle.domain.billing.ledger.postings import credit_of
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.quotes import quote
@@ -78,7 +78,9 @@ def renew(subscription_id: UUID, *, now: datetime) -> bool:
 
 def lock(subscription_id: UUID) -> Subscription:
     """Whoever locks an order as well locks the order first."""
-    rows = Subscription.objects.select_related("plan__product", "price", "next_price", "organization")
+    rows = Subscription.objects.select_related(
+        "plan__product", "price__plan__product", "next_price__plan__product", "organization"
+    )
     return rows.select_for_update(of=("self",)).get(pk=subscription_id)
 
 
@@ -89,8 +91,8 @@ def _is_due(subscription: Subscription, now: datetime) -> bool:
 
 def _ask(subscription: Subscription, *, at: datetime) -> None:
     assert subscription.period_end is not None and subscription.price is not None
-    price = subscription.next_price or subscription.price
     due_at = subscription.period_end
+    price = price_changes.price_at(subscription.next_price or subscription.price, due_at)
     order = _place(subscription, price, at=at, starts_at=due_at, anchor_day=subscription.anchor_day)
     _set(subscription, renews_at=None, problem="")
     events.record(
@@ -102,26 +104,40 @@ def _ask(subscription: Subscription, *, at: datetime) -> None:
         ),
         now=at,
     )
-    if _pay_by_itself(order, now=at):
+    if pay_by_credit(order, now=at):
         fulfil(order.pk, now=at)
         subscription.refresh_from_db()
 
 
-def _pay_by_itself(order: Order, *, now: datetime) -> bool:
-    """Nothing to pay, or enough credit for all of it."""
+def pay_by_credit(order: Order, *, now: datetime) -> bool:
+    """Uses the customer's credit; whether nothing is left to pay."""
     if order.total_minor:
         assert order.organization_id is not None
-        if credit_of(Party(organization_id=order.organization_id), order.currency) < order.total:
+        used = _credit_for(order)
+        if used:
+            ledger.apply_credit(
+                organization_id=order.organization_id,
+                amount=used,
+                key=f"credit:{order.pk}",
+                reference=order.number,
+                now=now,
+            )
+            order.credit_minor = used.minor
+            order.save(update_fields=["credit_minor"])
+        if order.due:
             return False
-        ledger.apply_credit(
-            organization_id=order.organization_id,
-            amount=order.total,
-            key=f"credit:{order.pk}",
-            reference=order.number,
-            now=now,
-        )
     orders.mark_paid(order, now=now)
     return True
+
+
+def _credit_for(order: Order) -> Money:
+    """All that there is; where it does not suffice, so much is left to pay that every rail takes it."""
+    assert order.organization_id is not None
+    credit = ledger.credit_to_use(order.organization_id, order.currency)
+    if credit >= order.total:
+        return order.total
+    least = Money.of(1, order.currency)
+    return max(min(credit, order.total - least), Money.zero(order.currency))
 
 
 def _place(
@@ -207,11 +223,12 @@ def _buyer(organization: Organization, before: Order | None) -> Buyer:
 
 def pays_by_hand(before: Order | None) -> bool:
     """Whether the customer approves each payment themselves, as far as is known."""
-    paid = before.payments.filter(state=payment_states.PAID).first() if before else None
-    if paid is None:
+    paid = before.payments.filter(state=payment_states.PAID) if before else None
+    gateway = paid.values_list("gateway", flat=True).first() if paid is not None else None
+    if gateway is None:
         return False
     try:
-        return gateways.open_gateway(paid.gateway).abilities.prepaid
+        return gateways.open_gateway(gateway).abilities.prepaid
     except GatewayUnusable:
         return True
 
@@ -256,7 +273,10 @@ def fulfil(order_id: UUID, *, now: datetime) -> bool:
 def _may_have(order: Order, subscription: Subscription) -> bool:
     if order.kind in _CHANGES:
         return subscription.state in {states.ACTIVE, states.PAST_DUE}
-    return subscription.state in _RENEWABLE
+    if subscription.state == states.SUSPENDED:
+        return True
+    # Another order may have begun another period meanwhile: only what follows the present one extends it.
+    return subscription.state in _RENEWABLE and order.period_start == subscription.period_end
 
 
 def _extend(order: Order, subscription: Subscription, *, now: datetime) -> None:
@@ -407,7 +427,7 @@ def offer(subscription_id: UUID, *, now: datetime) -> Order:
         return found
     if subscription.state != states.SUSPENDED or subscription.suspended_for == states.PAUSED:
         raise NotRenewable
-    price = subscription.next_price or subscription.price
+    price = price_changes.price_at(subscription.next_price or subscription.price, now)
     order = _place(subscription, price, at=now, starts_at=now, anchor_day=None)
     until = entitlement.kept_until(subscription)
     Order.objects.filter(pk=order.pk).update(next_step_at=None, charge_at=None, expires_at=until or order.expires_at)
@@ -432,6 +452,7 @@ __all__ = [
     "lock",
     "note_problem",
     "offer",
+    "pay_by_credit",
     "pays_by_hand",
     "place",
     "renew",

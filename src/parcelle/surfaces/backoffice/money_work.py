@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from parcelle.domain.billing import order_states, payment_states, states
+from parcelle.domain.billing import order_states, payment_states
 from parcelle.domain.billing.models import GatewayEvent, Invoice, Order, Payment, Refund, Subscription
 from parcelle.surfaces.backoffice.values import list_of
 
@@ -29,7 +29,9 @@ def too_late() -> Q:
 
     For a month; whoever gave the money back is done with it.
     """
-    unused = Q(state=order_states.PAID, subscription__state=states.ENDED, paid_at__gt=timezone.now() - MONTH)
+    now = timezone.now()
+    # What is to be had for it is given within seconds.
+    unused = Q(state=order_states.PAID, paid_at__lt=now - timedelta(minutes=10), paid_at__gt=now - MONTH)
     held = Q(payments__state__in=(payment_states.PAID, payment_states.PAID_LATE))
     return unused & held & ~Q(kind=Order.NEW)
 

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from parcelle.core.money import Money
 from parcelle.domain.billing.models import Subscription
-from parcelle.journeys import billing_day, rehearsal
+from parcelle.domain.catalog.models import Price
+from parcelle.journeys import billing_day, change_plan, rehearsal
 from parcelle.journeys.rehearsal import Document
 from parcelle.surfaces.cli.output import AsJson, console, fail, print_json
 
@@ -83,6 +84,35 @@ def simulate(
     console().print(table)
     for line in _sums(found):
         typer.echo(line)
+
+
+@app.command()
+def reprice(
+    plan: Annotated[str, typer.Argument(help="Product and plan by their short names, such as tryton/bronze.")],
+    interval: Annotated[str, typer.Argument(help="month or year")],
+    currency: Annotated[str, typer.Argument(help="Such as EUR.")],
+    notice: Annotated[int, typer.Option(min=0, help="Days between the mail and the first renewal it counts for.")] = 30,
+) -> None:
+    """Let customers of the plan's earlier prices pay the present one from a later renewal on; each is told by mail.
+
+    Change the price in the back office first: that alone counts for new customers only.
+    """
+    product, _slash, name = plan.partition("/")
+    rows = Price.objects.filter(
+        plan__product__slug=product, plan__slug=name, interval=interval, currency=currency.upper()
+    )
+    current = rows.filter(retired_at=None).first()
+    if current is None:
+        fail(f"{plan} has no price per {interval} in {currency}.")
+    now, number = timezone.now(), 0
+    for old in rows.exclude(pk=current.pk).exclude(retired_at=None).filter(leaves=None):
+        change_plan.announce_price(
+            old_id=old.pk, new_id=current.pk, actor="cli", now=now, notice=timedelta(days=notice)
+        )
+        number += 1
+        typer.echo(f"{old.amount} becomes {current.amount} for periods from {now + timedelta(days=notice):%Y-%m-%d} on")
+    if not number:
+        typer.echo("There is no earlier price that was not announced already.")
 
 
 def _end_of(day: datetime) -> datetime:

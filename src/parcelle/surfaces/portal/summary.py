@@ -29,6 +29,8 @@ class Summary:
     refused: str = ""
     # What to say about a VAT number while it is being typed.
     vat_remark: str = ""
+    # What of it the customer's credit paid.
+    credit: Money | None = None
 
     @classmethod
     def of_price(cls, price: Price, sum_: Quote, *, coupon: str, refused: str, vat_remark: str = "") -> Summary:
@@ -59,7 +61,12 @@ class Summary:
             rate=decision.rate,
             reason=decision.reason,
             coupon=order.coupon.code if order.coupon else "",
+            credit=order.credit,
         )
+
+    @property
+    def due(self) -> Money:
+        return self.total - self.credit if self.credit is not None else self.total
 
     @property
     def why_no_tax(self) -> Promise | str:

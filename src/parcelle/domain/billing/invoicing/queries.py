@@ -51,6 +51,12 @@ def left_to_pay(invoice: Invoice) -> Money:
     return Money(max(balance.total_minor - balance.credited_minor - balance.paid_minor, 0), invoice.currency)
 
 
+def left_to_credit(invoice: Invoice) -> Money:
+    """How much of it credit notes may still take back."""
+    balance = invoice.balance
+    return Money(balance.total_minor - balance.credited_minor, invoice.currency)
+
+
 def standing(invoice: Invoice, *, today: date) -> str:
     if invoice.state == Invoice.DRAFT:
         return WAITING

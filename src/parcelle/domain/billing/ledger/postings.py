@@ -315,6 +315,16 @@ def credit_of(party: Party, currency: str) -> Money:
     return Money(-(entries.aggregate(sum=Sum("amount_minor"))["sum"] or 0), currency)
 
 
+def credit_to_use(organization_id: UUID, currency: str) -> Money:
+    """What the customer may still use, which nobody else uses before this transaction ends."""
+    party = Party(organization_id=organization_id)
+    found = credit_of(party, currency)
+    if found:
+        _one_at_a_time(party)
+        found = credit_of(party, currency)
+    return found
+
+
 def apply_credit(*, organization_id: UUID, amount: Money, key: str, reference: str, now: datetime) -> None:
     """Uses credit for what the customer owes: an invoice or an order, named by `reference`. Raises NotEnoughCredit."""
     _use_credit(organization_id, amount, accounts.CUSTOMERS, LedgerTransaction.CREDIT_APPLIED, key, reference, now=now)

@@ -14,6 +14,7 @@ from parcelle.domain.billing.models.ledger import FecNumber, LedgerEntry, Ledger
 from parcelle.domain.billing.models.methods import SavedMethod
 from parcelle.domain.billing.models.orders import CouponUse, Order
 from parcelle.domain.billing.models.payments import GatewayEvent, Payment, Refund
+from parcelle.domain.billing.models.price_changes import PriceChange, PriceNotice
 from parcelle.domain.billing.models.renewals import DunningStep, RevenueMovement
 from parcelle.domain.billing.models.sellers import Seller
 from parcelle.domain.billing.models.subscriptions import Subscription, TrialReminder, UsageCounter
@@ -48,6 +49,8 @@ __all__ = [
     "Order",
     "Payment",
     "Payout",
+    "PriceChange",
+    "PriceNotice",
     "Receipt",
     "Refund",
     "RevenueMovement",

@@ -49,6 +49,8 @@ class Order(models.Model):
     discount_minor = models.BigIntegerField(default=0)
     tax_minor = models.BigIntegerField(default=0)
     total_minor = models.BigIntegerField()
+    # What of it the customer's credit paid; the rest is paid on a rail.
+    credit_minor = models.BigIntegerField(default=0)
     # How the tax was decided, as `taxes.Decision` says it.
     tax = models.JSONField(default=dict)
     user_id = models.UUIDField(null=True, blank=True)
@@ -110,6 +112,10 @@ class Order(models.Model):
                 condition=Q(discount_minor__gte=0, discount_minor__lte=models.F("subtotal_minor"), tax_minor__gte=0),
                 name="order_is_not_negative",
             ),
+            models.CheckConstraint(
+                condition=Q(credit_minor__gte=0, credit_minor__lte=models.F("total_minor")),
+                name="credit_within_the_order",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -118,6 +124,15 @@ class Order(models.Model):
     @property
     def total(self) -> Money:
         return Money(self.total_minor, self.currency)
+
+    @property
+    def credit(self) -> Money:
+        return Money(self.credit_minor, self.currency)
+
+    @property
+    def due(self) -> Money:
+        """What a payment is for."""
+        return self.total - self.credit
 
 
 class CouponUse(models.Model):

@@ -81,7 +81,7 @@ def _admit(request: HttpRequest, subscription_id: UUID) -> tuple[Subscription, b
 
 def _offers(found: Subscription, *, now: datetime) -> list[Offer]:
     """What else of the same product can be had in the same currency."""
-    if found.price is None or found.state not in {states.ACTIVE, states.PAST_DUE}:
+    if found.price is None or found.state != states.ACTIVE:
         return []
     prices = Price.objects.filter(
         plan__product=found.plan.product, plan__enabled=True, retired_at=None, currency=found.price.currency
@@ -115,7 +115,16 @@ def _change(request: HttpRequest, found: Subscription, now: datetime) -> Order |
         price_id, request_id = UUID(request.POST["price"]), UUID(request.POST["request"])
     except (KeyError, ValueError):
         raise Http404 from None
-    order = change_plan.change(found.pk, price_id=price_id, request_id=request_id, actor=_actor(request), now=now)
+    order = change_plan.change(
+        found.pk,
+        price_id=price_id,
+        request_id=request_id,
+        actor=_actor(request),
+        now=now,
+        at_once=request.POST.get("when") == "now",
+    )
+    if order is not None and order.state == order_states.FULFILLED:
+        messages.success(request, gettext("Done: your new plan counts from now on."))
     if order is None:
         messages.success(request, gettext("Noted: the change counts from the end of the period that is paid."))
     return order

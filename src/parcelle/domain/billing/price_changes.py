@@ -1,0 +1,88 @@
+"""Another amount for who subscribed already: announced to each of them, and counted from a later renewal on.
+
+A price is never changed: customers of one go over to another one, as a row of `PriceChange` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from parcelle.core import events
+from parcelle.domain.billing import periods, states
+from parcelle.domain.billing.errors import PriceChangeRefused
+from parcelle.domain.billing.events import PriceChangeDue
+from parcelle.domain.billing.models import PriceChange, PriceNotice, Subscription
+from parcelle.domain.catalog.models import Price
+
+# Whoever does not agree has so long to leave.
+NOTICE = timedelta(days=30)
+
+
+@transaction.atomic
+def announce(*, old_id: UUID, new_id: UUID, actor: str, now: datetime, notice: timedelta = NOTICE) -> PriceChange:
+    """Customers of `old` pay `new` for every period that begins after the notice. Raises PriceChangeRefused.
+
+    The same again is the same change.
+    """
+    old, new = (Price.objects.select_for_update().get(pk=pk) for pk in (old_id, new_id))
+    known = PriceChange.objects.filter(old=old).first()
+    if known is not None and known.new_id == new.pk:
+        return known
+    if known is not None:
+        raise PriceChangeRefused("announced")
+    if (old.plan_id, old.interval, old.currency) != (new.plan_id, new.interval, new.currency) or old.pk == new.pk:
+        raise PriceChangeRefused("other_kind")
+    if old.retired_at is None:
+        raise PriceChangeRefused("on_sale")
+    return PriceChange.objects.create(old=old, new=new, actor=actor, announced_at=now, effective_at=now + notice)
+
+
+def price_at(price: Price, at: datetime) -> Price:
+    """What a period that begins at this moment costs who had this price before."""
+    # Only what is no longer sold goes over to something else.
+    while price.retired_at is not None:
+        change = PriceChange.objects.select_related("new__plan").filter(old=price, effective_at__lte=at).first()
+        if change is None:
+            return price
+        price = change.new
+    return price
+
+
+def to_tell(now: datetime) -> Iterator[UUID]:
+    """Subscriptions whose customer does not know yet."""
+    told = PriceNotice.objects.filter(subscription=OuterRef("pk"), change__old=OuterRef("price"))
+    rows = Subscription.objects.filter(price__leaves__announced_at__lte=now, state__in=(states.ACTIVE, states.PAST_DUE))
+    yield from rows.exclude(Exists(told)).order_by("pk").values_list("pk", flat=True).iterator(chunk_size=2000)
+
+
+@transaction.atomic
+def tell(subscription_id: UUID, *, now: datetime) -> bool:
+    """Records, once, that a customer is to be told of another price, and from when on it counts for them."""
+    rows = Subscription.objects.select_related("price").select_for_update(of=("self",))
+    subscription = rows.get(pk=subscription_id)
+    change = PriceChange.objects.filter(old=subscription.price).first()
+    if change is None or subscription.price is None or subscription.period_end is None:
+        return False
+    _notice, new = PriceNotice.objects.get_or_create(change=change, subscription=subscription, defaults={"at": now})
+    if not new:
+        return False
+    anchor = subscription.anchor_day or periods.anchor_of(subscription.period_end)
+    begins = subscription.period_end
+    while begins < change.effective_at:
+        begins = periods.next_start(begins, interval=subscription.price.interval, anchor_day=anchor)
+    events.record(
+        PriceChangeDue(
+            organization_id=subscription.organization_id,
+            subscription_id=subscription.pk,
+            old_price_id=change.old_id,
+            price_id=change.new_id,
+            effective_at=begins,
+        ),
+        now=now,
+    )
+    return True

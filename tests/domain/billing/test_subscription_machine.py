@@ -1,0 +1,348 @@
+"""Subscriptions under everything that can happen to them, in any order: hypothesis looks for the order that breaks it.
+
+Customers subscribe, pay early, late or never, change their plan, pause, leave and come back; money is given back or
+charged back; workers die between any two statements; the clock jumps up to years. After every step P1, P5, P9, P21,
+P22, P24, P27 and P28 hold. `PARCELLE_MACHINE=long` looks for longer.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import transaction
+from django.db.models import Sum
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from parcelle.core.money import Money
+from parcelle.domain.billing import (
+    entitlement,
+    invoicing,
+    ledger,
+    payment_states,
+    payments,
+    plan_changes,
+    refunds,
+    renewals,
+    revenue,
+    states,
+    subscriptions,
+)
+from parcelle.domain.billing.entitlement import Right
+from parcelle.domain.billing.errors import (
+    ChangeRefused,
+    NotActive,
+    NotRenewable,
+    OrderClosed,
+    PaymentOpen,
+    RefundRefused,
+)
+from parcelle.domain.billing.gateways.base import ChargedBack, Declined, Paid
+from parcelle.domain.billing.ledger import audit
+from parcelle.domain.billing.models import (
+    InvoiceBalance,
+    LedgerEntry,
+    Order,
+    Payment,
+    Refund,
+    SavedMethod,
+    Subscription,
+)
+from parcelle.domain.catalog.models import Coupon, Price
+from parcelle.journeys import automatic_payment
+from tests.domain.billing.subscribing import DAY, START, run, shop, subscribe
+from tests.domain.billing.test_checkout_machine import deaths, dying_before_statement
+
+LONG = os.environ.get("PARCELLE_MACHINE") == "long"
+LEAPS = (timedelta(hours=5), DAY, 6 * DAY, 23 * DAY, 40 * DAY, 400 * DAY)
+PAID_FOR = ("new", "renewal", "switch")
+REFUSALS = (ChangeRefused, NotActive, NotRenewable, OrderClosed, PaymentOpen, RefundRefused)
+
+VERBS = ("cancel", "cancel_now", "take_back", "pause", "go_on", "offer")
+
+some = st.integers(0, 20)
+
+
+class Life(RuleBasedStateMachine):
+    """One shop and a few customers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = transaction.atomic()
+        self.block.__enter__()
+        self.now = START
+
+    @initialize()
+    def open(self) -> None:
+        euro, franc = shop(), shop("XAF")
+        self.prices = [
+            price for sold in (euro, franc) for price in (sold.bronze, sold.silver, sold.bronze_year, sold.silver_year)
+        ]
+        self.coupon = Coupon.objects.create(code="TWICE", percent="33.33", payments=2, most_uses_each=None)
+        self.join(which=0, coupon=False)
+        self.join(which=5, coupon=True)
+
+    def teardown(self) -> None:
+        transaction.set_rollback(True)
+        self.block.__exit__(None, None, None)
+
+    @contextmanager
+    def at_now(self, dies: int = 0) -> Iterator[None]:
+        with time_machine.travel(self.now, tick=False), dying_before_statement(dies), suppress(*REFUSALS):
+            yield
+
+    def subscription(self, number: int) -> Subscription:
+        rows = list(Subscription.objects.select_related("plan", "price").order_by("created_at", "pk"))
+        return rows[number % len(rows)]
+
+    def work_off(self) -> None:
+        """What a worker does about paid orders, whoever died before."""
+        for order in Order.objects.filter(state="paid").exclude(kind=Order.NEW):
+            renewals.fulfil(order.pk, now=self.now)
+        for order_id in Order.objects.filter(state="fulfilled", invoices=None).values_list("pk", flat=True):
+            invoicing.draft_for_order(order_id, now=self.now)
+
+    # --- customers --------------------------------------------------------------------------------------
+
+    @precondition(lambda self: Subscription.objects.count() < 3)
+    @rule(which=some, coupon=st.booleans())
+    def join(self, which: int, coupon: bool) -> None:
+        with self.at_now():
+            subscribe(self.prices[which % len(self.prices)], now=self.now, coupon=self.coupon if coupon else None)
+            self.work_off()
+
+    @rule(which=some, what=st.sampled_from(["paid", "paid", "paid", "declined", "on its way"]), dies=deaths)
+    def pay(self, which: int, what: str, dies: int) -> None:
+        order = Order.objects.filter(state="open", subscription=self.subscription(which)).order_by("created_at").last()
+        if order is None:
+            return
+        with self.at_now(dies):
+            payment = payments.begin(order.pk, gateway="fake", details={}, now=self.now)
+            if what == "paid":
+                payments.record(payment.pk, Paid(received=payment.amount), now=self.now)
+            elif what == "declined":
+                payments.record(payment.pk, Declined(code="declined"), now=self.now)
+        with self.at_now(dies // 2):
+            self.work_off()
+
+    @rule(which=some, arrives=st.booleans())
+    def what_was_on_its_way_is_decided(self, which: int, arrives: bool) -> None:
+        rows = list(Payment.objects.filter(state__in=payment_states.UNSETTLED).order_by("number"))
+        if not rows:
+            return
+        payment = rows[which % len(rows)]
+        outcome = Paid(received=payment.amount) if arrives else Declined(code="declined")
+        with self.at_now():
+            payments.record(payment.pk, outcome, now=self.now)
+            self.work_off()
+
+    @rule(which=some, to=some, at_once=st.booleans(), dies=deaths)
+    def change(self, which: int, to: int, at_once: bool, dies: int) -> None:
+        subscription = self.subscription(which)
+        if subscription.price is None:
+            return
+        choice = list(Price.objects.filter(plan__product=subscription.plan.product_id, retired_at=None).order_by("pk"))
+        with self.at_now(dies):
+            plan_changes.change(
+                subscription.pk,
+                price_id=choice[to % len(choice)].pk,
+                request_id=uuid.uuid4(),
+                actor="customer",
+                now=self.now,
+                at_once=at_once,
+            )
+        with self.at_now():
+            self.work_off()
+
+    @rule(which=some, verb=st.sampled_from(VERBS), dies=deaths)
+    def decide(self, which: int, verb: str, dies: int) -> None:
+        key, asked = self.subscription(which).pk, {"actor": "customer", "now": self.now}
+        with self.at_now(dies):
+            if verb.startswith("cancel"):
+                subscriptions.cancel(key, at_once=verb == "cancel_now", reason="x", actor="customer", now=self.now)
+            elif verb == "offer":
+                renewals.offer(key, now=self.now)
+            else:
+                getattr(subscriptions, verb)(key, **asked)
+
+    @rule(which=some, minor=st.sampled_from([1, 500, 3599, 50000]))
+    def credit(self, which: int, minor: int) -> None:
+        subscription = self.subscription(which)
+        if subscription.price is None:
+            return
+        with self.at_now():
+            ledger.keep_as_credit(
+                organization_id=subscription.organization_id,
+                amount=Money(minor, subscription.price.currency),
+                key=f"gift:{uuid.uuid4()}",
+                reference="gift",
+                now=self.now,
+            )
+
+    @rule(which=some)
+    def agree_to_be_charged(self, which: int) -> None:
+        subscription = self.subscription(which)
+        paid = Payment.objects.filter(order__subscription=subscription, state="paid", saved=None).first()
+        known = SavedMethod.objects.filter(organization_id=subscription.organization_id, removed_at=None)
+        if paid is not None and not known.exists():
+            SavedMethod.objects.create(
+                organization_id=subscription.organization_id,
+                payment=paid,
+                gateway="fake",
+                reference={"charge": "x"},
+                label="4242",
+                agreed_at=self.now,
+            )
+
+    # --- money that goes back ---------------------------------------------------------------------------
+
+    @rule(which=some, share=st.integers(1, 4))
+    def refund(self, which: int, share: int) -> None:
+        rows = list(Payment.objects.filter(state__in=("paid", "partly_refunded")).order_by("number"))
+        if not rows:
+            return
+        payment = rows[which % len(rows)]
+        with self.at_now():
+            amount = Money(max(payment.returnable.minor // share, 1), payment.currency)
+            refunds.request(payment.pk, amount=amount, reason="x", actor="x", now=self.now, by_hand=True)
+
+    @rule(which=some)
+    def charge_back(self, which: int) -> None:
+        rows = list(Payment.objects.filter(state="paid", refunded_minor=0).order_by("number"))
+        if not rows:
+            return
+        payment = rows[which % len(rows)]
+        with self.at_now():
+            taken = ChargedBack(amount=payment.amount, dispute=f"case-{payment.number}")
+            payments.record(payment.pk, taken, now=self.now)
+
+    # --- the clock --------------------------------------------------------------------------------------
+
+    @rule(leap=st.sampled_from(LEAPS), dies=deaths)
+    def time_goes_by(self, leap: timedelta, dies: int) -> None:
+        before = {one.pk: one.state for one in Subscription.objects.all()}
+        self.now += leap
+        with self.at_now(dies):
+            self.night()
+        with self.at_now():
+            # A night that died is made up for by the next one.
+            self.night()
+        self.p24_nobody_was_suspended_too_early(before)
+
+    def night(self) -> None:
+        run(self.now)
+        automatic_payment.run(now=self.now)
+        self.work_off()
+
+    def p24_nobody_was_suspended_too_early(self, before: dict[Any, str]) -> None:
+        for one in Subscription.objects.filter(state=states.SUSPENDED, suspended_for=states.UNPAID):
+            if before.get(one.pk) not in {states.ACTIVE, states.PAST_DUE}:
+                continue
+            order = one.orders.filter(kind=Order.RENEWAL).latest("created_at")
+            assert order.grace_until is not None and order.grace_until <= self.now
+            blocking = order.payments.filter(state__in=payment_states.BLOCKING, created_at__lt=order.grace_until)
+            assert not blocking.exists()
+
+    # --- what always holds ------------------------------------------------------------------------------
+
+    @invariant()
+    def what_always_holds(self) -> None:
+        self.p01_p05_the_books_are_what_happened()
+        self.p06_nothing_gives_back_more_than_there_was()
+        self.p21_periods_tile()
+        self.p24_who_is_overdue_is_asked_to_pay()
+        self.p26_nobody_is_parked()
+        self.p27_a_right_follows_from_the_state()
+        self.p28_recurring_revenue_is_what_is_active()
+
+    def p01_p05_the_books_are_what_happened(self) -> None:
+        sums = LedgerEntry.objects.values("transaction", "currency").annotate(sum=Sum("amount_minor"))
+        assert not [row for row in sums.order_by() if row["sum"]]
+        assert audit.differences() == []
+
+    def p06_nothing_gives_back_more_than_there_was(self) -> None:
+        for balance in InvoiceBalance.objects.filter(invoice__kind="invoice"):
+            assert balance.credited_minor <= balance.total_minor
+        for payment in Payment.objects.exclude(refunded_minor=0):
+            assert payment.refunded_minor <= payment.amount_minor
+        given = Refund.objects.exclude(state="failed").values("payment").annotate(sum=Sum("amount_minor"))
+        assert all(row["sum"] <= Payment.objects.get(pk=row["payment"]).amount_minor for row in given.order_by())
+
+    def p21_periods_tile(self) -> None:
+        paid = Order.objects.filter(state="fulfilled", kind__in=PAID_FOR)
+        for subscription in Subscription.objects.all():
+            rows = list(paid.filter(subscription=subscription).order_by("period_start", "created_at"))
+            for before, after in pairwise(rows):
+                assert before.period_end is not None and after.period_start is not None
+                assert before.period_end <= after.period_start, (before.kind, after.kind)
+            if subscription.state in {states.ACTIVE, states.PAST_DUE} and rows:
+                assert rows[-1].period_end == subscription.period_end
+        begun = Counter(
+            Order.objects.filter(kind=Order.RENEWAL)
+            .exclude(state="expired")
+            .values_list("subscription", "period_start")
+        )
+        assert max(begun.values(), default=1) == 1
+        blocking = Counter(Payment.objects.filter(state__in=payment_states.BLOCKING).values_list("order", flat=True))
+        assert max(blocking.values(), default=1) == 1
+
+    def p24_who_is_overdue_is_asked_to_pay(self) -> None:
+        for one in Subscription.objects.filter(state=states.PAST_DUE):
+            assert one.orders.filter(kind=Order.RENEWAL, state__in=("open", "paid")).exists()
+
+    def p26_nobody_is_parked(self) -> None:
+        assert list(Subscription.objects.exclude(problem="").values_list("problem", flat=True)) == []
+
+    def p27_a_right_follows_from_the_state(self) -> None:
+        for one in Subscription.objects.select_related("plan"):
+            right = entitlement.of(one, now=self.now)
+            if one.state in {states.ACTIVE, states.PAST_DUE}:
+                assert right == (
+                    Right.KEPT if one.cancel_at is not None and one.cancel_at <= self.now else Right.RUNNING
+                )
+            if one.state == states.ENDED:
+                assert right == Right.NOTHING
+
+    def p28_recurring_revenue_is_what_is_active(self) -> None:
+        sums: Counter[str] = Counter()
+        for one in Subscription.objects.select_related("price").filter(state__in=(states.ACTIVE, states.PAST_DUE)):
+            assert one.price is not None
+            sums[one.price.currency] += revenue.monthly(one.price).minor
+        found = {currency: amount.minor for currency, amount in revenue.recurring(self.now).items() if amount}
+        assert found == {currency: minor for currency, minor in sums.items() if minor}
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+@pytest.mark.usefixtures("test_blueprints")
+def test_p21_p28_subscriptions_keep_their_promises() -> None:
+    run_state_machine_as_test(
+        Life,
+        settings=settings(
+            max_examples=200 if LONG else 6,
+            stateful_step_count=40 if LONG else 25,
+            deadline=None,
+            derandomize=not LONG,
+            database=None,
+            print_blob=False,
+            phases=(Phase.generate, Phase.shrink) if LONG else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,117 @@
+"""Two workers at the same subscription at the same moment, with controls that show what the locks are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+import pytest
+
+from parcelle.core.models import Fact
+from parcelle.core.money import Money
+from parcelle.domain.billing import automatic, dunning, ledger, renewals, subscriptions
+from parcelle.domain.billing.ledger import queries as books
+from parcelle.domain.billing.models import DunningStep, Order, Payment, SavedMethod, Subscription
+from tests.domain.billing.subscribing import DAY, START, asked, pay, run, shop, subscribe
+from tests.together import at_once, meeting
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_blueprints")]
+
+
+def due(subscription: Subscription) -> datetime:
+    assert subscription.period_end is not None
+    return subscription.period_end
+
+
+def unlocked(subscription_id: UUID) -> Subscription:
+    return Subscription.objects.select_related("plan__product", "price", "next_price", "organization").get(
+        pk=subscription_id
+    )
+
+
+def test_p21_ten_workers_ask_for_one_period() -> None:
+    subscription = subscribe(shop().bronze)
+    at_once([partial(renewals.renew, subscription.pk, now=START + 22 * DAY)] * 10).all()
+    assert subscription.orders.filter(kind=Order.RENEWAL).count() == 1
+    assert Fact.objects.filter(name="RenewalAsked").count() == 1
+
+
+def test_control_p21_without_the_lock_the_index_has_to_stop_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    subscription = subscribe(shop().bronze)
+    monkeypatch.setattr(renewals, "lock", meeting(unlocked))
+    outcome = at_once([partial(renewals.renew, subscription.pk, now=START + 22 * DAY)] * 2)
+    assert [type(error).__name__ for error in outcome.errors] == ["IntegrityError"]
+    assert subscription.orders.filter(kind=Order.RENEWAL).count() == 1
+
+
+def test_p24_ten_workers_remind_once() -> None:
+    subscription = subscribe(shop().bronze)
+    run(due(subscription) - 7 * DAY)
+    order = asked(subscription)
+    assert order is not None
+    at_once([partial(dunning.step, order.pk, now=due(subscription) + 2 * DAY)] * 10).all()
+    assert DunningStep.objects.filter(order=order, sent=True).count() == 2
+    assert Fact.objects.filter(name="RenewalReminderDue").count() == 2
+
+
+def test_p10_ten_workers_begin_one_automatic_payment() -> None:
+    subscription = subscribe(shop().bronze)
+    SavedMethod.objects.create(
+        organization=subscription.organization,
+        payment=Payment.objects.get(),
+        gateway="fake",
+        reference={"charge": "x"},
+        label="4242",
+        agreed_at=START,
+    )
+    run(due(subscription) - 7 * DAY)
+    order = asked(subscription)
+    assert order is not None
+    begun = at_once([partial(automatic.begin, order.pk, now=due(subscription))] * 10).all()
+    assert len([one for one in begun if one is not None]) == order.payments.count() == 1
+
+
+def test_p08_a_paid_renewal_is_given_once() -> None:
+    subscription = subscribe(shop().bronze)
+    run(due(subscription) - 7 * DAY)
+    order = asked(subscription)
+    assert order is not None
+    pay(order, now=due(subscription) - DAY)
+    done = at_once([partial(renewals.fulfil, order.pk, now=due(subscription) - DAY)] * 10).all()
+    assert sorted(done) == [False] * 9 + [True]
+    assert Fact.objects.filter(name="SubscriptionRenewed").count() == 1
+
+
+def test_leaving_while_the_period_is_asked_for_leaves_nothing_to_pay() -> None:
+    """What was asked for is given up by who cancels, or is not asked for any more: never both."""
+    subscription = subscribe(shop().bronze)
+    now = START + 22 * DAY
+    leave: Callable[[], object] = partial(
+        subscriptions.cancel, subscription.pk, at_once=False, reason="", actor="customer", now=now
+    )
+    renew: Callable[[], object] = partial(renewals.renew, subscription.pk, now=now)
+    at_once([renew, leave])
+    after = Subscription.objects.get(pk=subscription.pk)
+    assert after.cancel_at == after.period_end and after.renews_at is None
+
+
+def two_of_one_customer() -> list[Subscription]:
+    sold = shop()
+    first = subscribe(sold.bronze)
+    second = subscribe(sold.silver)
+    Subscription.objects.filter(pk=second.pk).update(organization=first.organization)
+    Order.objects.filter(subscription=second).update(organization=first.organization)
+    ledger.keep_as_credit(
+        organization_id=first.organization_id, amount=Money(7200, "EUR"), key="gift", reference="g", now=START
+    )
+    return [first, second]
+
+
+def test_p05_credit_is_used_once_by_two_subscriptions_at_once() -> None:
+    both = two_of_one_customer()
+    at_once([partial(renewals.renew, one.pk, now=START + 22 * DAY) for one in both]).all()
+    used = sum(Order.objects.filter(kind=Order.RENEWAL).values_list("credit_minor", flat=True))
+    left = books.credit(both[0].organization_id).get("EUR", Money(0, "EUR")).minor
+    assert used + left == 7200 and left >= 0
