@@ -214,10 +214,10 @@ def _month(month: revenue.Month) -> tuple[object, list[SafeString | str], SafeSt
     return month.first, [written(amount) if amount else NOTHING for amount in changes], written(month.at_end)
 
 
-def _price(price: Price | None) -> str:
+def _price(price: Price | None) -> SafeString | str:
     if price is None:
         return NOTHING
-    return f"{price.plan.name} · {written(price.amount)} / {price.get_interval_display()}"
+    return format_html("{} · {} / {}", price.plan.name, written(price.amount), price.get_interval_display())
 
 
 class SubscriptionLines(SubscriptionColumns, Lines):
