@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0017_saved_methods'),
+        ('billing', '0018_saved_methods'),
         ('catalog', '0008_plan_dunning'),
         ('tenancy', '0001_initial'),
     ]
