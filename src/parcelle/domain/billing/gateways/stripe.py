@@ -389,8 +389,8 @@ class StripeGateway:
             dispute = self._read(lambda: self._dispute(intent.id)) if paid_by.disputed else None
             if dispute is not None and dispute.status == "lost":
                 taken = _counted(dispute.amount, dispute.currency)
-                received = _received(session, intent) - _counted(paid_by.amount_refunded, paid_by.currency)
-                return ChargedBack(amount=taken, dispute=dispute.id, received=max(received, taken), **about)
+                held = received - _counted(paid_by.amount_refunded, paid_by.currency)
+                return ChargedBack(amount=taken, dispute=dispute.id, received=max(held, taken), **about)
             told["returned"] = _counted(paid_by.amount_refunded, paid_by.currency)
             told["won"] = dispute is not None and dispute.status == "won"
             told["disputed"] = dispute is not None and dispute.status in {"needs_response", "under_review"}
