@@ -114,7 +114,8 @@ DONE = {
     "subscriptions": ["active"],
     "instances": ["live"],
     "operations": [("create", "succeeded")],
-    "mails": ["order_paid", "welcome"],
+    # The first because French companies have a SIREN, and this one has not said it.
+    "mails": ["billing_details", "order_paid", "welcome"],
     "paid": 1,
     "received": [False],
     "fulfilled": 1,

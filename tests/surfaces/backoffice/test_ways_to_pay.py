@@ -13,7 +13,7 @@ from tests.people import Cast
 pytestmark = pytest.mark.django_db
 LIST = "/admin/billing/gatewaysettings/"
 SECRET = "Secret-of-paypal-1"
-ACCOUNT = {"client_id": "mine", "client_secret": SECRET, "webhook_id": "W1", "verification": "online"}
+ACCOUNT = {"client_id": "mine", "client_secret": SECRET, "webhook_id": "W1", "verification": "online", "vault": "off"}
 
 
 def page(name: str = "paypal") -> str:
