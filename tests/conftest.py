@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,14 @@ def _empty_queue(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if commits:
         cluster.empty_queue()
+
+
+@pytest.fixture(autouse=True)
+def _no_token_of_an_earlier_server() -> None:
+    """The next simulator may get the port of the one before, and knows nothing of its tokens."""
+    client = sys.modules.get("parcelle.domain.billing.gateways.paypal_api")
+    if client is not None:
+        client._tokens.clear()
 
 
 @pytest.fixture
