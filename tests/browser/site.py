@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -62,6 +63,12 @@ def command(address: str, *words: str) -> str:
     done = _installation(address).run(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def operator_of(address: str) -> tuple[str, str]:
+    """Who may enter the back office of this installation: e-mail and password."""
+    known = json.loads(_installation(address).home.secrets_file.read_text())
+    return known["PARCELLE_OPERATOR_EMAIL"], known["PARCELLE_OPERATOR_PASSWORD"]
 
 
 @contextmanager

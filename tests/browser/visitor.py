@@ -61,6 +61,9 @@ ENGLISH = Words(
 )
 
 
+WELCOME = re.compile("Votre Tryton est prêt|Your Tryton is ready")
+
+
 @dataclass
 class Person:
     words: Words
@@ -90,7 +93,8 @@ class Person:
 
     def read_mail(self, page: Page) -> dict[str, str]:
         """Address, user name and password out of this person's welcome mail, as they stand in its text."""
-        link = page.get_by_role("link").filter(has_text=self.email).first
+        mails = page.get_by_role("link").filter(has_text=self.email)
+        link = mails.filter(has_text=WELCOME).first
         # The mail leaves by a job of its own, a moment after the instance is ready.
         for _attempt in range(MAIL_SECONDS):
             page.goto("/mailbox")
