@@ -15,6 +15,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -43,6 +44,14 @@ TEMPLATE_SECRETS = {"template_password": "T-template-password", "database_passwo
 
 def silent(_note: str, _fraction: float | None) -> None:
     """No progress is shown."""
+
+
+def _as_the_runner(act: Callable[[], None]) -> None:
+    """Once more after a passing fault: an engine may be busy, or still hold a port that was just given back."""
+    try:
+        act()
+    except TryAgain:
+        act()
 
 
 @dataclass
@@ -83,14 +92,13 @@ class Workbench:
 
     def ensure(self, spec: Spec) -> None:
         for phase in self.provider.phases:
-            self._ensure(spec, phase)
+            _as_the_runner(partial(self.provider.ensure, spec, phase, silent))
 
-    def _ensure(self, spec: Spec, phase: str) -> None:
-        """As the runner does: once more where an engine that is busy did not answer in time."""
-        try:
-            self.provider.ensure(spec, phase, silent)
-        except TryAgain:
-            self.provider.ensure(spec, phase, silent)
+    def start(self, spec: Spec) -> None:
+        _as_the_runner(partial(self.provider.start, spec.ref))
+
+    def stop(self, spec: Spec) -> None:
+        _as_the_runner(partial(self.provider.stop, spec.ref))
 
     def status(self, spec: Spec) -> Status:
         return self.provider.observe(spec.ref).status
@@ -365,18 +373,18 @@ def test_a_stack_that_cannot_run_is_observed_as_such(bench: Workbench, running: 
 
 def test_starting_and_stopping_twice_is_once(bench: Workbench, running: Spec) -> None:
     bench.write(running.ref, "kept")
-    bench.provider.start(running.ref)
-    bench.provider.stop(running.ref)
-    bench.provider.stop(running.ref)
-    bench.provider.start(running.ref)
-    bench.provider.start(running.ref)
+    bench.start(running)
+    bench.stop(running)
+    bench.stop(running)
+    bench.start(running)
+    bench.start(running)
     bench.wait_until(running, Status.RUNNING)
     bench.wait_until_it_answers(running)
     assert bench.read(running.ref) == "kept"
 
 
 def test_ensuring_brings_a_stopped_stack_back(bench: Workbench, running: Spec) -> None:
-    bench.provider.stop(running.ref)
+    bench.stop(running)
     bench.ensure(running)
     bench.wait_until_it_answers(running)
 
