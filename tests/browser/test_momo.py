@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.buying import PHONE, order_privately
 from tests.browser.site import command
 from tests.simulators.mtn_momo import Momo
 from tests.simulators.mtn_momo_server import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 Visit = Callable[..., Page]
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 # A person takes about 20 seconds; what matters is that it is longer than a page takes.
 APPROVES_AFTER = 6.0
 
@@ -31,20 +30,7 @@ def momo(site: str) -> Iterator[Momo]:
 
 def order(page: Page, phone: str) -> None:
     """Buys the popular plan up to the moment in which the telephone rings."""
-    page.get_by_role("link", name="Choisir Silver").click()
-    page.get_by_label("Vous-même, à titre privé").check()
-    for label, value in (
-        ("Nom", "Ndiaye"),
-        ("Prénom", "Awa"),
-        ("E-mail", f"{uuid.uuid4().hex[:10]}@example.com"),
-        ("Téléphone", "06 12 34 56 78"),
-        ("Adresse", "1 rue de la Paix"),
-        ("Ville", "Paris"),
-    ):
-        page.get_by_label(label, exact=True).fill(value)
-    page.get_by_label("J’accepte").check()
-    page.locator("form[data-register] button.btn-primary").click()
-    page.wait_for_url("**/orders/*")
+    order_privately(page)
     # The whole card is its label, which lies over the button.
     page.get_by_role("radio", name="MTN Mobile Money").check(force=True)
     page.get_by_role("textbox", name="Numéro Mobile Money").fill(phone)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.buying import PHONE, order_privately
 from tests.browser.site import simulated
 from tests.browser.visitor import FRENCH, Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 Visit = Callable[..., Page]
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +23,7 @@ def _paypal(site: str) -> Iterator[None]:
 
 def order(page: Page) -> None:
     """Buys the popular plan up to PayPal's own page."""
-    page.get_by_role("link", name="Choisir Silver").click()
-    page.get_by_label("Vous-même, à titre privé").check()
-    for label, value in (
-        ("Nom", "Ndiaye"),
-        ("Prénom", "Awa"),
-        ("E-mail", f"{uuid.uuid4().hex[:10]}@example.com"),
-        ("Téléphone", "06 12 34 56 78"),
-        ("Adresse", "1 rue de la Paix"),
-        ("Ville", "Paris"),
-    ):
-        page.get_by_label(label, exact=True).fill(value)
-    page.get_by_label("J’accepte").check()
-    page.locator("form[data-register] button.btn-primary").click()
-    page.wait_for_url("**/orders/*")
+    order_privately(page)
     pay(page)
 
 

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.buying import EN, PHONE, order
 from tests.browser.site import simulated
-from tests.browser.test_checkout import EN, order
 from tests.browser.visitor import ENGLISH, Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 Visit = Callable[..., Page]
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
 
 @pytest.fixture(scope="module")

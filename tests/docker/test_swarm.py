@@ -335,7 +335,7 @@ def test_what_was_updated_before_goes_back_too(tenants: Tenants) -> None:
     until(lambda: provider.observe(spec.ref).status is Status.RUNNING, "the version of before runs")
     assert "migrate ended badly" in provider.observe(spec.ref).detail
     assert "NEW" not in json.dumps(provider.cluster.look(spec.ref).by_key["db"].spec)
-    assert answer(provider.endpoint(spec)) == "1"
+    until(lambda: answer(provider.endpoint(spec)) == "1", "the version of before answers")
     ensure(provider, spec)
     assert provider.observe(spec.ref).detail == ""
 

@@ -23,8 +23,8 @@ from parcelle.domain.catalog.models import Price
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.tenancy.models import Membership
 from parcelle.surfaces.backoffice import subscription_verbs
-from parcelle.surfaces.backoffice.base import Lines, Record, lean
-from parcelle.surfaces.backoffice.changes import Changing
+from parcelle.surfaces.backoffice.base import Lines, lean
+from parcelle.surfaces.backoffice.changes import ChangingAsForeseen
 from parcelle.surfaces.backoffice.filters import RelatedFilter
 from parcelle.surfaces.backoffice.ledger import written
 from parcelle.surfaces.backoffice.values import NOTHING, badge, days_left, link_to, list_of, moment
@@ -99,7 +99,7 @@ class SubscriptionColumns:
 
 
 @admin.register(Subscription)
-class SubscriptionPage(SubscriptionColumns, Changing, Record):
+class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
     verbs = [subscription_verbs.TRY_AGAIN, subscription_verbs.CANCEL, subscription_verbs.CANCEL_NOW]
     confirmation_columns = (_("Subscription"), _("Plan"))
     list_display = ["organization", "state_badge", "plan", "paid_until", "trial_end", "created"]
@@ -163,15 +163,6 @@ class SubscriptionPage(SubscriptionColumns, Changing, Record):
 
     def describe(self, row: Subscription) -> object:
         return str(row.plan)
-
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        row = self.find(object_id)
-        if row is None or not self.has_operate_permission(request):
-            return []
-        offered = {f"{verb.name}_one" for verb in self.verbs if verb.foresee([row])[0].possible}
-        prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
-        shown = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return [one for one in shown if one.action_name.removeprefix(prefix) in offered]
 
     @action(description=_("Try again now"), url_path="again", icon="replay", variant=ActionVariant.PRIMARY)
     def again_one(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -27,7 +27,7 @@ from parcelle.domain.billing.errors import CreditRefused, NotActive, ParkedRefus
 from parcelle.domain.catalog.blueprints import BlueprintError
 from parcelle.domain.provisioning.errors import InstanceBusy, NameTaken, ProvisioningError
 from parcelle.surfaces.backoffice import words
-from parcelle.surfaces.backoffice.base import PageMixin
+from parcelle.surfaces.backoffice.base import PageMixin, Record
 from parcelle.surfaces.backoffice.values import list_of, page_of
 
 MOST_AT_ONCE = 200
@@ -228,6 +228,19 @@ class Changing(PageMixin):
     def _not_allowed(self, request: HttpRequest) -> HttpResponse:
         messages.error(request, _("Your account may look at this, but not change it."))
         return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
+
+
+class ChangingAsForeseen(Changing, Record):
+    """A row's own page offers the verbs that are possible with it as it is; `<verb>_one` is the link to a verb."""
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        row = self.find(object_id)
+        if row is None or not self.has_operate_permission(request):
+            return []
+        offered = {f"{verb.name}_one" for verb in self.verbs if verb.foresee([row])[0].possible}
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
+        shown = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        return [action for action in shown if action.action_name.removeprefix(prefix) in offered]
 
 
 def _bulk(verb: Verb) -> Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]:

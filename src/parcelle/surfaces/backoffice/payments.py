@@ -20,7 +20,7 @@ from parcelle.domain.billing.models import Order, Payment, Refund
 from parcelle.domain.provisioning.models import Instance
 from parcelle.surfaces.backoffice import money_verbs, money_work, words
 from parcelle.surfaces.backoffice.base import Lines, LinesWithActors, Record, WithActors, found, lean
-from parcelle.surfaces.backoffice.changes import Changing
+from parcelle.surfaces.backoffice.changes import ChangingAsForeseen
 from parcelle.surfaces.backoffice.filters import by_code
 from parcelle.surfaces.backoffice.gateway_messages import GatewayEventLines
 from parcelle.surfaces.backoffice.money_verbs import spoken
@@ -166,7 +166,7 @@ class PaymentColumns:
 
 
 @admin.register(Payment)
-class PaymentPage(PaymentColumns, Changing, Record):
+class PaymentPage(PaymentColumns, ChangingAsForeseen):
     verbs = [
         money_verbs.LOOK,
         money_verbs.ACCEPT,
@@ -263,15 +263,6 @@ class PaymentPage(PaymentColumns, Changing, Record):
 
     def describe(self, row: Payment) -> object:
         return link_to(row.order)
-
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        row = self.find(object_id)
-        if row is None or not self.has_operate_permission(request):
-            return []
-        offered = {f"{verb.name}_one" for verb in self.verbs if verb.foresee([row])[0].possible}
-        prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
-        shown = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return [action for action in shown if action.action_name.removeprefix(prefix) in offered]
 
     @action(description=_("Ask the service again"), url_path="look", icon="sync")
     def look_one(self, request: HttpRequest, object_id: str) -> HttpResponse:

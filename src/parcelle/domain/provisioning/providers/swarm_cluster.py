@@ -26,6 +26,9 @@ POLL_SECONDS: Final = 0.15
 _NETWORK_SECONDS = 10
 _REMOVAL_SECONDS = 90
 _LOG_SECONDS = 20
+# How an engine refuses to remove a network for a moment: tasks end, or its own node let go of it before the swarm did
+# (an internal error then, not its usual answer for what does not exist).
+_NETWORK_LETS_GO = ("in use", "active endpoints", "not found")
 
 
 @dataclass
@@ -247,9 +250,9 @@ class Cluster:
                 except NotFound:
                     return True
                 except APIError as error:
-                    if not any(words in str(error.explanation) for words in ("in use", "active endpoints")):
+                    if not any(words in str(error.explanation) for words in _NETWORK_LETS_GO):
                         raise
-            # A manager that had a task of it lets go of it a moment after it said so.
+            # Even "removed" may come before it is: the next round has the last word.
             return False
 
         if not self._until(_REMOVAL_SECONDS, gone):
