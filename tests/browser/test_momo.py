@@ -14,8 +14,18 @@ from tests.simulators.mtn_momo_server import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 Visit = Callable[..., Page]
-# A person takes about 20 seconds; what matters is that it is longer than a page takes.
-APPROVES_AFTER = 6.0
+# As long as a person takes to find the telephone, read and type a PIN.
+APPROVES_AFTER = 20.0
+ASKED = "Validez le paiement sur votre téléphone"
+ARRIVED = "Merci, votre paiement est arrivé"
+# What the page says from now on, kept beyond the page itself.
+LISTEN = """() => {
+  const told = new Set();
+  setInterval(() => {
+    told.add(document.querySelector("h1")?.textContent);
+    sessionStorage.setItem("told", JSON.stringify([...told]));
+  }, 100);
+}"""
 
 
 @pytest.fixture
@@ -41,22 +51,24 @@ def test_an_approval_on_the_telephone_moves_the_page_on(visit: Visit, momo: Momo
     momo.approves_after = APPROVES_AFTER
     page = visit("/pricing?currency=EUR", **PHONE)
     order(page, "+237 6 71 23 45 67")
-    expect(page.get_by_role("heading", name="Validez le paiement sur votre téléphone")).to_be_visible()
+    expect(page.get_by_role("heading", name=ASKED)).to_be_visible()
     expect(page.get_by_text("+237 6 71 23 45 67")).to_be_visible()
+    page.evaluate(LISTEN)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     # Nobody touches the page any more.
     page.wait_for_url("**/deployments/*", timeout=120_000)
     (push,) = momo.pushes.values()
-    assert (push.status, push.number) == (
-        "SUCCESSFUL",
-        "237671234567",
-    )
+    assert (push.status, push.number) == ("SUCCESSFUL", "237671234567")
+    # All the while it said what to do, and nothing frightening; the service was asked more than once meanwhile.
+    first, *later = page.evaluate("JSON.parse(sessionStorage.getItem('told'))")
+    assert (first, set(later) <= {ARRIVED}) == (ASKED, True)
+    assert sum(seen.method == "GET" and push.reference in seen.path for seen in momo.seen) > 1
 
 
 def test_a_refusal_on_the_telephone_lets_the_customer_try_again(visit: Visit, momo: Momo) -> None:
     page = visit("/pricing?currency=EUR", **PHONE)
     order(page, "+237 6 71 23 45 67")
-    expect(page.get_by_role("heading", name="Validez le paiement sur votre téléphone")).to_be_visible()
+    expect(page.get_by_role("heading", name=ASKED)).to_be_visible()
     momo.refuse(next(iter(momo.pushes)))
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("Le paiement a été refusé sur le téléphone", timeout=60_000)

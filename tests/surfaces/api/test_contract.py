@@ -21,6 +21,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from parcelle.domain.catalog.models import Price
     from tests.people import Cast
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -88,7 +91,16 @@ def what_there_is(cast: Cast) -> dict[str, str]:
         "priceId": str(price.pk),
         "orderId": str(placed.pk),
         "paymentId": str(selling.attempt(placed).pk),
+        "transferId": str(_awaited_transfer(price)),
     }
+
+
+def _awaited_transfer(price: Price) -> UUID:
+    """The payment of a customer who was asked for a transfer."""
+    from tests.domain.billing import selling, transferring
+
+    transferring.switch_on()
+    return transferring.expect(selling.order(price)).payment_id
 
 
 def test_every_operation_is_asked(contract: Any) -> None:
@@ -111,6 +123,8 @@ def test_the_application_does_what_its_document_says(
     from parcelle.domain.accounts.models import ApiToken
 
     there = what_there_is(cast)
+    if name == "verifyBankTransfer":
+        there["paymentId"] = there["transferId"]
     _token, plain = ApiToken.issue(user=cast.operator, name="contract", now=timezone.now())
     operation = contract.find_operation_by_id(name)
 
@@ -130,6 +144,8 @@ def test_the_application_does_what_its_document_says(
                 case.body["priceId"] = there["priceId"]
             if isinstance(case.body, dict) and "method" in case.body:
                 case.body["method"] = "fake"
+            if isinstance(case.body, dict) and "amountMinor" in case.body:
+                case.body["currency"] = "EUR"
         case.call_and_validate(headers={"Authorization": f"Bearer {plain}"}, checks=CHECKS)
 
     ask()
