@@ -780,3 +780,8 @@ def test_the_slash_at_the_end_is_part_of_the_address(price: Price) -> None:
     for path in (PLANS, ORDERS, PAYMENTS):
         assert path.endswith("/") and path in document()["paths"]
     assert Client().get(PLANS).status_code == 200
+
+
+def test_without_the_slash_a_post_stays_a_post(operator: Asking, price: Price) -> None:
+    answer = operator.ask("POST", ORDERS.rstrip("/"), body=wanted(price), documented=False)
+    assert (answer.status_code, answer.headers["Location"]) == (308, ORDERS)

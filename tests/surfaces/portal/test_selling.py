@@ -480,6 +480,7 @@ def test_a_robot_that_fills_in_everything_is_thanked_and_forgotten(client: Clien
         (Money(4950, "EUR"), "fr", "49,50\xa0€"),
         (Money(4900, "USD"), "en", "$49"),
         (Money(32000, "XAF"), "fr", "32\u202f000\xa0FCFA"),
+        (Money(32000, "XAF"), "en", "FCFA\xa032,000"),
         (None, "fr", ""),
     ],
 )

@@ -18,7 +18,8 @@ _KEPT_HEADERS = ("Allow", "Retry-After")
 def problems_for_api(
     get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """Turns error pages (unknown address, wrong method, body too large) into problem documents."""
+    """Turns error pages (unknown address, wrong method, body too large) into problem documents, and redirects into
+    those that keep the method."""
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> HttpResponseBase:
@@ -37,7 +38,12 @@ def problems_for_api(
 
 
 def _translated(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    if not request.path.startswith("/api/") or response.status_code < 400:
+    if not request.path.startswith("/api/"):
+        return response
+    if response.status_code == 301 and request.method not in {"GET", "HEAD"}:
+        # The address without its slash: with 301 a program would follow by GET, and believe that it was done.
+        response.status_code = 308
+    if response.status_code < 400:
         return response
     if not isinstance(response, HttpResponse) or response.headers["Content-Type"] == problems.MEDIA_TYPE:
         return response

@@ -6,7 +6,7 @@ from email.utils import parseaddr
 from typing import Any
 
 from babel import Locale
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_decimal
 from django import forms, template
 from django.conf import settings
 from django.forms.boundfield import BoundField
@@ -15,7 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from parcelle.core import phones
-from parcelle.core.money import Money, decimals
+from parcelle.core.money import Money
 
 register = template.Library()
 
@@ -51,11 +51,7 @@ def country(code: str) -> str:
 @register.filter
 def price(amount: Money | None) -> str:
     """As `money`, but `49 €` for a whole amount."""
-    if amount is None or amount.minor % 10 ** decimals(amount.currency):
-        return money(amount)
-    language = get_language() or "fr"
-    pattern = Locale.parse(language).currency_formats["standard"].pattern.replace("0.00", "0")
-    return str(format_currency(amount.amount, amount.currency, pattern, locale=language, currency_digits=False))
+    return "" if amount is None else amount.format_short(get_language() or "fr")
 
 
 @register.filter
