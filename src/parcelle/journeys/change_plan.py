@@ -1,15 +1,19 @@
-"""A customer takes another plan: more of it at once, for the difference; less of it when their period ends."""
+"""A customer takes another plan, or more or fewer add-ons: more at once, for the difference; less when their period
+ends."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import translation
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import plan_changes, price_changes
+from parcelle.domain.billing import baskets, plan_changes, price_changes
 from parcelle.domain.billing import queries as billing
+from parcelle.domain.billing.baskets import Extras
 from parcelle.domain.billing.models import Order, PriceChange, Subscription
 from parcelle.domain.billing.plan_changes import Change
 from parcelle.domain.catalog.models import Price
@@ -36,9 +40,42 @@ def change(
     )
 
 
+def preview_add_ons(subscription: Subscription, quantities: Mapping[UUID, int], *, now: datetime) -> Change | None:
+    """What so many of each would cost and when it would count; None where it takes back what was asked for the
+    period's end. Raises AddOnRefused and ChangeRefused."""
+    return plan_changes.preview_add_ons(subscription, quantities, now=now)
+
+
+def change_add_ons(
+    subscription_id: UUID,
+    *,
+    quantities: Mapping[UUID, int],
+    request_id: UUID,
+    actor: str,
+    now: datetime,
+    at_once: bool = False,
+) -> Order | None:
+    """So many of each add-on, as `change`. Raises AddOnRefused, ChangeRefused, PaymentOpen."""
+    return plan_changes.change_add_ons(
+        subscription_id, quantities=quantities, request_id=request_id, actor=actor, now=now, at_once=at_once
+    )
+
+
 def tell_changed(fact: Fact) -> None:
+    """The mail that says what somebody has from now on; once per order."""
     order = Order.objects.select_related("plan").get(pk=UUID(fact.data["order_id"]))
-    tell_about(order, "plan_changed", f"plan-changed:{order.pk}", paid_until=fact.data["paid_until"])
+    assert order.organization_id is not None
+    parts = baskets.parts(order)
+    kind = "add_ons_changed" if any(part.more for part in parts) and order.kind == Order.CHANGE else "plan_changed"
+    extras = tuple(part.extra for part in parts if part.extra.quantity)
+    add_ons = _written(extras, order.organization_id)
+    tell_about(order, kind, f"plan-changed:{order.pk}", paid_until=fact.data["paid_until"], add_ons=add_ons)
+
+
+def _written(extras: Extras, organization_id: UUID) -> list[str]:
+    """`2 × …`, in the language of who reads it."""
+    with translation.override(organizations.owner_of(organization_id).language):
+        return [f"{extra.quantity} × {extra.price.add_on.name}" for extra in extras]
 
 
 def announce_price(*, old_id: UUID, new_id: UUID, actor: str, now: datetime, notice: timedelta) -> PriceChange:
@@ -70,11 +107,14 @@ def tell_price(fact: Fact) -> None:
 def tell_scheduled(fact: Fact) -> None:
     subscription = billing.subscription(UUID(fact.data["subscription_id"]))
     price = Price.objects.select_related("plan").get(pk=UUID(fact.data["price_id"]))
-    if subscription is not None:
-        tell_subscriber(
-            subscription,
-            "plan_change_scheduled",
-            f"plan-change:{fact.pk}",
-            plan=price.plan.name,
-            effective_at=fact.data["effective_at"],
-        )
+    if subscription is None:
+        return
+    kind = "add_ons_scheduled" if price.pk == subscription.price_id else "plan_change_scheduled"
+    tell_subscriber(
+        subscription,
+        kind,
+        f"plan-change:{fact.pk}",
+        plan=price.plan.name,
+        effective_at=fact.data["effective_at"],
+        add_ons=_written(baskets.next_extras(subscription), subscription.organization_id),
+    )

@@ -46,8 +46,9 @@ def place(
     user: User | None,
     now: datetime,
     actor: str = "visitor",
+    add_ons: Mapping[UUID, int] | None = None,
 ) -> Order:
-    """An order for whoever is signed in, or for somebody new. Raises NotOnSale and CouponRefused."""
+    """An order for whoever is signed in, or for somebody new. Raises NotOnSale, AddOnRefused and CouponRefused."""
     return orders.place(
         request_id=request_id,
         price_id=price_id,
@@ -58,6 +59,7 @@ def place(
         organization=organizations.owned_organization(user) if user else None,
         now=now,
         actor=actor,
+        add_ons=add_ons,
     )
 
 
@@ -113,7 +115,9 @@ def fulfil(fact: Fact) -> None:
             return
         user = customers.of_order(order, now=now)
         organization = order.organization or customers.organization_of_order(order, user, now=now)
-        subscription = subscriptions.activate(organization=organization, plan=order.plan, price=order.price, now=now)
+        subscription = subscriptions.activate(
+            organization=organization, plan=order.plan, price=order.price, extras=order.extras, now=now
+        )
         instance = _kept(subscription) or _new(order, organization, subscription, now=now)
         orders.fulfil(order, organization=organization, subscription=subscription, instance_id=instance.pk, now=now)
 

@@ -16,6 +16,12 @@ COUPONS: dict[str, Promise] = {
     "too_small": _("This code needs a larger order."),
 }
 
+ADD_ONS: dict[str, Promise] = {
+    "not_on_sale": _("This add-on is not sold with this plan."),
+    "too_many": _("So many of this add-on cannot be ordered here. Choose a smaller number, or write to us."),
+    "not_with_plan": _("One of your add-ons cannot be had with this plan. Take it away first, then change the plan."),
+}
+
 # Why a payment was declined, and what the customer can do.
 DECLINES: dict[str, Promise] = {
     "declined": _("Your bank or payment service declined the payment. Try again, or choose another way to pay."),

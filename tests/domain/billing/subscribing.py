@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,8 @@ from parcelle.domain.billing import orders, payments, renewals, subscriptions
 from parcelle.domain.billing.gateways.base import Paid
 from parcelle.domain.billing.models import GatewaySettings, Order, Payment, Subscription
 from parcelle.domain.billing.orders import Buyer
-from parcelle.domain.catalog.models import Coupon, Plan, Price, Product
+from parcelle.domain.catalog import actions
+from parcelle.domain.catalog.models import AddOn, Coupon, Feature, Plan, Price, Product
 from parcelle.domain.provisioning.models import Target
 from parcelle.journeys import dunning, entitlement, renewal, trial_end
 from tests import jobs, people
@@ -58,7 +59,28 @@ def shop(currency: str = "EUR", **columns: object) -> Shop:
     return Shop(*(made[name, interval] for interval in ("month", "year") for name in ("Bronze", "Silver")))
 
 
-def subscribe(price: Price, *, now: datetime = START, coupon: Coupon | None = None) -> Subscription:
+def add_on(sold: Shop, slug: str, *, month: int, year: int | None = None, adds: int = 1) -> AddOn:
+    """Something sold beside both plans, in their currency."""
+    product, currency = sold.bronze.plan.product, sold.bronze.currency
+    feature, _new = Feature.objects.get_or_create(
+        product=product, key=slug, defaults={"name_fr": slug, "name_en": slug}
+    )
+    made = AddOn.objects.create(feature=feature, slug=f"{slug}-{product.slug}", name_fr="Plus", name_en="Plus")
+    for interval, amount in (("month", month), ("year", year)):
+        if amount is not None:
+            actions.set_add_on_price(
+                made.pk, interval=interval, amount=Money.of(amount, currency), adds=adds, now=START
+            )
+    return made
+
+
+def subscribe(
+    price: Price,
+    *,
+    now: datetime = START,
+    coupon: Coupon | None = None,
+    add_ons: Mapping[uuid.UUID, int] | None = None,
+) -> Subscription:
     """A customer who paid for a first period at `now`."""
     number = next(_numbers)
     owner = people.person("Awa", f"awa-{number}")
@@ -72,11 +94,14 @@ def subscribe(price: Price, *, now: datetime = START, coupon: Coupon | None = No
         language="fr",
         now=now,
         organization=organization,
+        add_ons=add_ons,
     )
     if order.total_minor:
         pay(order, now=now)
     order.refresh_from_db()
-    subscription = subscriptions.activate(organization=organization, plan=price.plan, price=price, now=now)
+    subscription = subscriptions.activate(
+        organization=organization, plan=price.plan, price=price, extras=order.extras, now=now
+    )
     orders.fulfil(order, organization=organization, subscription=subscription, instance_id=None, now=now)
     return subscription
 

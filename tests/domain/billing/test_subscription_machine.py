@@ -1,8 +1,8 @@
 """Subscriptions under everything that can happen to them, in any order: hypothesis looks for the order that breaks it.
 
-Customers subscribe, pay early, late or never, change their plan, pause, leave and come back; money is given back or
-charged back; workers die between any two statements; the clock jumps up to years. After every step P1, P5, P9, P21,
-P22, P24, P27 and P28 hold. `PARCELLE_MACHINE=long` looks for longer.
+Customers subscribe, pay early, late or never, change their plan or their add-ons, pause, leave and come
+back; money is given back or charged back; workers die between any two statements; the clock jumps up to years. After
+every step P1, P5, P9, P21, P22, P24, P27 and P28 hold. `PARCELLE_MACHINE=200` lives so many lives.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from hypothesis.stateful import (
 
 from parcelle.core.money import Money
 from parcelle.domain.billing import (
+    baskets,
     entitlement,
     invoicing,
     ledger,
@@ -44,9 +45,11 @@ from parcelle.domain.billing import (
     revenue,
     states,
     subscriptions,
+    usage,
 )
 from parcelle.domain.billing.entitlement import Right
 from parcelle.domain.billing.errors import (
+    AddOnRefused,
     ChangeRefused,
     NotActive,
     NotRenewable,
@@ -55,8 +58,10 @@ from parcelle.domain.billing.errors import (
     RefundRefused,
 )
 from parcelle.domain.billing.gateways.base import ChargedBack, Declined, Paid
+from parcelle.domain.billing.invoicing.content import Content
 from parcelle.domain.billing.ledger import audit
 from parcelle.domain.billing.models import (
+    Invoice,
     InvoiceBalance,
     LedgerEntry,
     Order,
@@ -65,15 +70,15 @@ from parcelle.domain.billing.models import (
     SavedMethod,
     Subscription,
 )
-from parcelle.domain.catalog.models import Coupon, Price
+from parcelle.domain.catalog.models import AddOn, Coupon, Price
 from parcelle.journeys import automatic_payment
-from tests.domain.billing.subscribing import DAY, START, run, shop, subscribe
+from tests.domain.billing.subscribing import DAY, START, add_on, run, shop, subscribe
 from tests.domain.billing.test_checkout_machine import deaths, dying_before_statement
 
-LONG = os.environ.get("PARCELLE_MACHINE") == "long"
+LONG = int(os.environ.get("PARCELLE_MACHINE", "0"))
 LEAPS = (timedelta(hours=5), DAY, 6 * DAY, 23 * DAY, 40 * DAY, 400 * DAY)
 PAID_FOR = ("new", "renewal", "switch")
-REFUSALS = (ChangeRefused, NotActive, NotRenewable, OrderClosed, PaymentOpen, RefundRefused)
+REFUSALS = (AddOnRefused, ChangeRefused, NotActive, NotRenewable, OrderClosed, PaymentOpen, RefundRefused)
 
 VERBS = ("cancel", "cancel_now", "take_back", "pause", "go_on", "offer")
 
@@ -95,6 +100,9 @@ class Life(RuleBasedStateMachine):
         self.prices = [
             price for sold in (euro, franc) for price in (sold.bronze, sold.silver, sold.bronze_year, sold.silver_year)
         ]
+        for sold, monthly in ((euro, 7), (franc, 700)):
+            add_on(sold, "users", month=monthly, year=monthly * 10, adds=3)
+            add_on(sold, "disk", month=monthly * 3)
         self.coupon = Coupon.objects.create(code="TWICE", percent="33.33", payments=2, most_uses_each=None)
         self.join(which=0, coupon=False)
         self.join(which=5, coupon=True)
@@ -163,6 +171,25 @@ class Life(RuleBasedStateMachine):
             plan_changes.change(
                 subscription.pk,
                 price_id=choice[to % len(choice)].pk,
+                request_id=uuid.uuid4(),
+                actor="customer",
+                now=self.now,
+                at_once=at_once,
+            )
+        with self.at_now():
+            self.work_off()
+
+    @rule(
+        which=some, quantities=st.tuples(*[st.sampled_from([None, 0, 1, 2, 5])] * 2), at_once=st.booleans(), dies=deaths
+    )
+    def change_add_ons(self, which: int, quantities: tuple[int | None, ...], at_once: bool, dies: int) -> None:
+        subscription = self.subscription(which)
+        sold = AddOn.objects.filter(feature__product=subscription.plan.product_id).order_by("slug")
+        chosen = zip(sold, quantities, strict=True)
+        with self.at_now(dies):
+            plan_changes.change_add_ons(
+                subscription.pk,
+                quantities={one.pk: quantity for one, quantity in chosen if quantity is not None},
                 request_id=uuid.uuid4(),
                 actor="customer",
                 now=self.now,
@@ -271,6 +298,7 @@ class Life(RuleBasedStateMachine):
         self.p26_nobody_is_parked()
         self.p27_a_right_follows_from_the_state()
         self.p28_recurring_revenue_is_what_is_active()
+        self.what_was_bought_is_allowed_and_invoiced()
 
     def p01_p05_the_books_are_what_happened(self) -> None:
         sums = LedgerEntry.objects.values("transaction", "currency").annotate(sum=Sum("amount_minor"))
@@ -324,9 +352,21 @@ class Life(RuleBasedStateMachine):
         sums: Counter[str] = Counter()
         for one in Subscription.objects.select_related("price").filter(state__in=(states.ACTIVE, states.PAST_DUE)):
             assert one.price is not None
-            sums[one.price.currency] += revenue.monthly(one.price).minor
+            sums[one.price.currency] += revenue.monthly(baskets.of(one)).minor
         found = {currency: amount.minor for currency, amount in revenue.recurring(self.now).items() if amount}
         assert found == {currency: minor for currency, minor in sums.items() if minor}
+
+    def what_was_bought_is_allowed_and_invoiced(self) -> None:
+        for one in Subscription.objects.filter(state__in=(states.ACTIVE, states.PAST_DUE)):
+            bought: Counter[str] = Counter()
+            for extra in baskets.read(one.extras):
+                bought[extra.price.add_on.feature.key] += extra.allows
+            counted = {counter.metric: counter.limit for counter in usage.current(one) if counter.limit}
+            assert counted == bought
+        for invoice in Invoice.objects.filter(kind="invoice").select_related("order"):
+            content = Content.read(invoice.content)
+            assert all(line.price.minor > 0 for line in content.lines)
+            assert invoice.order is not None and content.total == invoice.order.total
 
 
 @pytest.mark.slow
@@ -336,7 +376,7 @@ def test_p21_p28_subscriptions_keep_their_promises() -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=200 if LONG else 6,
+            max_examples=LONG or 6,
             stateful_step_count=40 if LONG else 25,
             deadline=None,
             derandomize=not LONG,

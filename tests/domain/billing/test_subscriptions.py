@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
 from parcelle.domain.billing import (
+    baskets,
     calendars,
     dunning,
     entitlement,
@@ -657,6 +658,6 @@ def test_p28_what_changed_explains_what_comes_in() -> None:
         parts = revenue.movements(since, until).get("EUR", {})
         assert sum(amount.minor for amount in parts.values()) == after - before
     active = Subscription.objects.filter(state__in=("active", "past_due")).select_related("price")
-    assert sum(revenue.monthly(one.price).minor for one in active if one.price) == found[-1]
+    assert sum(revenue.monthly(baskets.of(one)).minor for one in active if one.price) == found[-1]
     kinds = list(RevenueMovement.objects.order_by("id").values_list("kind", flat=True))
     assert kinds == ["new", "new", "expansion", "churn", "reactivation", "contraction"]

@@ -133,6 +133,24 @@ def test_plans_need_no_token_and_show_prices_limits_and_trial(nobody: Asking, sh
     assert "€49.00" in [one["amount"]["text"] for one in english["prices"]]
 
 
+def test_add_ons_are_shown_and_ordered_beside_a_plan(nobody: Asking, operator: Asking, shelf: Price) -> None:
+    from parcelle.core.money import Money
+    from parcelle.domain.catalog import actions
+    from parcelle.domain.catalog.models import AddOn, Feature
+
+    users = Feature.objects.get(key="users")
+    extra = AddOn.objects.create(feature=users, slug="extra", name_fr="Utilisateur en plus", name_en="Extra", most=5)
+    actions.set_add_on_price(extra.pk, interval="month", amount=Money(500, "EUR"), adds=1, now=timezone.now())
+    [shown] = content(nobody.get(f"{PLANS}{shelf.plan_id}/", accept_language="fr"))["addOns"]
+    assert (shown["name"], shown["metric"], shown["most"]) == ("Utilisateur en plus", "users", 5)
+    assert [(one["interval"], one["amount"]["minor"], one["adds"]) for one in shown["prices"]] == [("month", 500, 1)]
+    made = ordered(operator, shelf, addOns=[{"addOnId": str(extra.pk), "quantity": 3}])
+    assert made["subtotal"]["minor"] == 4900 + 1500
+    assert [(one["quantity"], one["amount"]["minor"]) for one in made["addOns"]] == [(3, 1500)]
+    refused = order(operator, shelf, addOns=[{"addOnId": str(extra.pk), "quantity": 6}])
+    assert refused.status_code == 409 and content(refused)["errors"][0]["code"] == "too_many"
+
+
 def test_plans_are_filtered(nobody: Asking, shelf: Price) -> None:
     from tests import people
 
@@ -746,7 +764,7 @@ def test_plans_take_the_same_number_of_queries_however_many(
     for number in range(7):
         plan = Plan.objects.create(product=shelf.plan.product, slug=f"p{number}", name=f"P{number}")
         PlanFeature.objects.create(plan=plan, feature=shelf.plan.product.features.all()[0], counted=True, amount=1)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert len(content(nobody.get(PLANS))["items"]) == 8
 
 

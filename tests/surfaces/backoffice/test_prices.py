@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from parcelle.domain.billing.models import Order
-from parcelle.domain.catalog.models import Coupon, Feature, PlanFeature, Price
+from parcelle.domain.catalog.models import AddOn, AddOnPrice, Coupon, Feature, PlanFeature, Price
 from tests.domain.billing import selling
 from tests.people import Cast
 from tests.surfaces.backoffice.test_catalogue import form_of
@@ -209,3 +209,28 @@ def test_a_used_coupon_is_counted_and_stays(operator: Client, cast: Cast, price:
     assert "1 / 5" in html and "10 %" in html
     operator.post(f"/admin/catalog/coupon/{coupon.pk}/delete/", {"post": "yes"})
     assert Coupon.objects.exists() and Order.objects.exists()
+
+
+def test_add_ons_have_prices_that_are_never_changed(operator: Client, cast: Cast) -> None:
+    users = Feature.objects.create(product=cast.plan.product, key="users", name_fr="Utilisateurs", name_en="Users")
+    form = form_of(operator, "/admin/catalog/addon/add/") | {
+        "name_fr": "Utilisateur supplémentaire",
+        "name_en": "Extra user",
+        "slug": "extra-user",
+        "feature": str(users.pk),
+        "most": "50",
+        "position": "0",
+        "enabled": "on",
+    }
+    assert operator.post("/admin/catalog/addon/add/", form).status_code == 302
+    page = f"/admin/catalog/addon/{AddOn.objects.get().pk}/change/"
+    new = added(lines(operator, page), "prices", interval="month", currency="EUR", amount="5", adds="2")
+    new.pop("sleep_minutes")
+    assert operator.post(page, new).status_code == 302
+    free = added(lines(operator, page), "prices", interval="month", currency="XAF", amount="0", adds="1")
+    assert operator.post(page, free).status_code == 200
+    dearer = lines(operator, page) | {"prices-0-amount": "6"}
+    assert operator.post(page, dearer).status_code == 302
+    rows = AddOnPrice.objects.order_by("created_at")
+    assert [(row.amount_minor, row.adds, row.retired_at is None) for row in rows] == [(500, 2, False), (600, 2, True)]
+    assert "Utilisateur supplémentaire" in operator.get("/admin/catalog/addon/").content.decode()

@@ -14,7 +14,7 @@ from parcelle.domain.billing.models import Order, SavedMethod, Subscription
 from parcelle.domain.tenancy.models import Membership
 from parcelle.domain.tenancy.queries import owner_of
 from tests import people
-from tests.domain.billing.subscribing import DAY, START, Shop, asked, run, shop, subscribe
+from tests.domain.billing.subscribing import DAY, START, Shop, add_on, asked, pay_and_have, run, shop, subscribe
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
 
@@ -100,7 +100,7 @@ def test_the_next_period_can_be_paid_from_the_page(owner: Client, subscription: 
         assert reverse("order", args=[order.pk]) in owner.get(page(subscription)).content.decode()
 
 
-@pytest.mark.parametrize("verb", ["change", "cancel", "take-back", "pause", "go-on", "come-back"])
+@pytest.mark.parametrize("verb", ["change", "add-ons", "cancel", "take-back", "pause", "go-on", "come-back"])
 def test_neither_strangers_nor_mere_members_change_anything(
     client: Client, subscription: Subscription, verb: str
 ) -> None:
@@ -158,3 +158,32 @@ def test_what_is_taken_by_itself_is_said_and_can_be_stopped(owner: Client, subsc
     assert SavedMethod.objects.filter(pk=saved.pk, removed_at=None).exists()
     assert owner.post(path).status_code == 302
     assert path not in owner.get("/billing").content.decode()
+
+
+def test_more_and_fewer_add_ons(owner: Client, subscription: Subscription, sold: Shop) -> None:
+    users = add_on(sold, "users", month=10)
+    wanted = {"add_on": str(users.pk), "quantity": "2", "request": str(uuid.uuid4())}
+    with time_machine.travel(START + DAY, tick=False):
+        assert 'name="quantity"' in owner.get(page(subscription)).content.decode()
+        answer = owner.post(page(subscription, "add-ons"), wanted)
+    order = Order.objects.get(kind=Order.CHANGE)
+    assert answer["Location"] == reverse("order", args=[order.pk])
+    with time_machine.travel(START + DAY, tick=False):
+        assert "2 × Plus" in owner.get(answer["Location"]).content.decode()
+    pay_and_have(order, now=START + DAY)
+    with time_machine.travel(START + DAY, tick=False):
+        assert "+ 2 × Plus" in owner.get(reverse("billing")).content.decode()
+    fewer = wanted | {"quantity": "1", "request": str(uuid.uuid4())}
+    assert post(owner, subscription, "add-ons", **fewer).next_extras is not None
+    again = wanted | {"request": str(uuid.uuid4())}
+    assert post(owner, subscription, "add-ons", **again).next_extras is None
+    now = fewer | {"quantity": "0", "request": str(uuid.uuid4()), "when": "now"}
+    assert post(owner, subscription, "add-ons", **now).extras == []
+
+
+def test_a_smaller_plan_for_later_can_be_taken_back(owner: Client, subscription: Subscription, sold: Shop) -> None:
+    Subscription.objects.filter(pk=subscription.pk).update(next_price=sold.bronze_year)
+    with time_machine.travel(START + DAY, tick=False):
+        assert "Keep Bronze" in owner.get(page(subscription), headers={"Accept-Language": "en"}).content.decode()
+    kept = post(owner, subscription, "change", price=str(sold.bronze.pk), request=str(uuid.uuid4()))
+    assert kept.next_price is None

@@ -11,6 +11,14 @@ class CouponRefused(Exception):
         self.code = code
 
 
+class AddOnRefused(Exception):
+    """`code`: not_on_sale (or not beside this plan), too_many, or not_with_plan (which somebody wants to go to)."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class NotOnSale(Exception):
     """The price was retired, or its plan or product is no longer sold."""
 
@@ -98,7 +106,8 @@ class NotRenewable(Exception):
 
 
 class ChangeRefused(Exception):
-    """`code`: not_active, overdue, same, other_currency or other_product."""
+    """`code`: not_active, overdue, same, other_currency, other_product, add_ons (that the other plan does not have) or
+    scheduled (another interval, which comes first)."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

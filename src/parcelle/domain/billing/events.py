@@ -279,6 +279,14 @@ class ChangeScheduled:
 
 
 @event
+class ChangeTakenBack:
+    """What was asked for the end of the paid period is not to be after all."""
+
+    organization_id: UUID
+    subscription_id: UUID
+
+
+@event
 class SubscriptionPastDue:
     organization_id: UUID
     subscription_id: UUID

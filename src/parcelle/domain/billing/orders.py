@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,7 +11,8 @@ from django.db import connection, transaction
 
 from parcelle.core import events
 from parcelle.core.states import move
-from parcelle.domain.billing import coupons, ledger, order_states, payment_states, sellers, taxes
+from parcelle.domain.billing import baskets, coupons, ledger, order_states, payment_states, sellers, taxes
+from parcelle.domain.billing.baskets import Basket
 from parcelle.domain.billing.errors import NotOnSale, PaymentOpen
 from parcelle.domain.billing.events import OrderFulfilled, OrderLapsed, OrderLeftOpen, OrderPaid, OrderPlaced
 from parcelle.domain.billing.models import Order, Subscription
@@ -70,12 +71,15 @@ def price_on_sale(price_id: UUID) -> Price:
     return price
 
 
-def preview(price: Price, *, coupon_code: str, buyer: Buyer, now: datetime) -> Quote:
-    """What an order would come to. Raises CouponRefused."""
+def preview(
+    price: Price, *, coupon_code: str, buyer: Buyer, now: datetime, add_ons: Mapping[UUID, int] | None = None
+) -> Quote:
+    """What an order would come to. Raises AddOnRefused and CouponRefused."""
+    basket = Basket(price, baskets.choose(price, add_ons or {}))
     coupon = None
     if coupon_code:
-        coupon = coupons.check(coupon_code, plan=price.plan, subtotal=price.amount, email=buyer.email, now=now)
-    return quote(price.amount, coupon=coupon, decision=decide_tax(buyer, price.plan.product))
+        coupon = coupons.check(coupon_code, plan=price.plan, subtotal=basket.amount, email=buyer.email, now=now)
+    return quote(basket.amount, coupon=coupon, decision=decide_tax(buyer, price.plan.product))
 
 
 @transaction.atomic
@@ -90,25 +94,28 @@ def place(
     user_id: UUID | None = None,
     organization: Organization | None = None,
     actor: str = "visitor",
+    add_ons: Mapping[UUID, int] | None = None,
 ) -> Order:
-    """The order of one plan; the same `request_id` again is the same order. Raises NotOnSale and CouponRefused.
+    """The order of one plan, and of so many of each add-on; the same `request_id` again is the same order.
 
-    What costs nothing is paid at once.
+    Raises NotOnSale, AddOnRefused and CouponRefused. What costs nothing is paid at once.
     """
     _one_at_a_time(request_id)
     earlier = Order.objects.filter(request_id=request_id).first()
     if earlier is not None:
         return earlier
     price = price_on_sale(price_id)
+    basket = Basket(price, baskets.choose(price, add_ons or {}))
     coupon = None
     if coupon_code:
-        coupon = coupons.check(coupon_code, plan=price.plan, subtotal=price.amount, email=buyer.email, now=now)
-    sum_ = quote(price.amount, coupon=coupon, decision=decide_tax(buyer, price.plan.product))
+        coupon = coupons.check(coupon_code, plan=price.plan, subtotal=basket.amount, email=buyer.email, now=now)
+    sum_ = quote(basket.amount, coupon=coupon, decision=decide_tax(buyer, price.plan.product))
     order = Order.objects.create(
         number=new_number(now),
         request_id=request_id,
         plan=price.plan,
         price=price,
+        extras=baskets.whole(basket.extras),
         coupon=coupon,
         buyer=asdict(buyer),
         email=buyer.email,

@@ -1,9 +1,13 @@
-"""Another plan, or another interval: upwards at once for the difference, downwards when the period ends."""
+"""Another plan or interval, or more or less of an add-on: upwards at once for the difference, downwards when the
+period ends."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -11,6 +15,7 @@ from django.db import transaction
 from parcelle.core import events
 from parcelle.core.money import Money
 from parcelle.domain.billing import (
+    baskets,
     coupons,
     invoicing,
     ledger,
@@ -22,8 +27,9 @@ from parcelle.domain.billing import (
     states,
 )
 from parcelle.domain.billing import periods as calendar
-from parcelle.domain.billing.errors import ChangeRefused
-from parcelle.domain.billing.events import ChangeScheduled
+from parcelle.domain.billing.baskets import Basket, Extras
+from parcelle.domain.billing.errors import AddOnRefused, ChangeRefused
+from parcelle.domain.billing.events import ChangeScheduled, ChangeTakenBack
 from parcelle.domain.billing.invoicing import queries as documents
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.taxes import Decision
@@ -41,6 +47,7 @@ class Change:
     """
 
     price: Price
+    extras: Extras
     cost: Money
     at_once: bool
     effective_at: datetime
@@ -53,30 +60,33 @@ class Change:
         return not self.at_once and self.cost.minor < 0 and self.same_interval
 
 
-def preview(subscription: Subscription, price: Price, *, now: datetime) -> Change:
-    """Raises ChangeRefused."""
+def preview(subscription: Subscription, price: Price, *, now: datetime, extras: Extras | None = None) -> Change:
+    """What it would be with these add-ons, or with the ones it has. Raises ChangeRefused."""
     old = subscription.price
     if old is None or subscription.period_end is None or subscription.state not in {states.ACTIVE, states.PAST_DUE}:
         raise ChangeRefused("not_active")
     if subscription.state == states.PAST_DUE:
         # Nothing is paid that a difference could be reckoned of, and what is owed stays owed.
         raise ChangeRefused("overdue")
-    if price.pk == old.pk:
-        raise ChangeRefused("same")
     if price.currency != old.currency:
         raise ChangeRefused("other_currency")
     if price.plan.product_id != old.plan.product_id:
         raise ChangeRefused("other_product")
+    has = baskets.of(subscription)
+    wanted = Basket(price, _carried(has.extras, price) if extras is None else extras)
+    if wanted == has:
+        raise ChangeRefused("same")
     same_interval = price.interval == old.interval
     cost = (
-        _difference(subscription, old, price, now=now) if same_interval else _begin_anew(subscription, price, now=now)
+        _difference(subscription, has, wanted, now=now) if same_interval else _begin_anew(subscription, wanted, now=now)
     )
-    up = cost.minor > 0 or (not cost and price.amount >= old.amount)
+    up = cost.minor > 0 or (not cost and wanted.amount >= has.amount)
     until = subscription.period_end
     if up and not same_interval:
         until = calendar.next_start(now, interval=price.interval, anchor_day=calendar.anchor_of(now))
     return Change(
         price=price,
+        extras=wanted.extras,
         cost=cost,
         at_once=up,
         effective_at=now if up else subscription.period_end,
@@ -91,15 +101,23 @@ def _paid_periods(subscription: Subscription, now: datetime) -> list[Order]:
     return list(paid.select_related("coupon").order_by("period_start"))
 
 
-def _net(price: Price, coupon: Coupon | None) -> Money:
-    """A price less what the coupon of the same period takes off it."""
-    if coupon is None or not coupons.goes_on(coupon, plan=price.plan, subtotal=price.amount):
-        return price.amount
-    return price.amount - quotes.reduction(price.amount, coupon)
+def _carried(extras: Extras, price: Price) -> Extras:
+    try:
+        return baskets.carry(extras, price)
+    except AddOnRefused:
+        raise ChangeRefused("add_ons") from None
 
 
-def _difference(subscription: Subscription, old: Price, new: Price, *, now: datetime) -> Money:
-    total = Money.zero(old.currency)
+def _net(basket: Basket, coupon: Coupon | None) -> Money:
+    """What a period costs less what the coupon of the same period takes off it."""
+    amount = basket.amount
+    if coupon is None or not coupons.goes_on(coupon, plan=basket.price.plan, subtotal=amount):
+        return amount
+    return amount - quotes.reduction(amount, coupon)
+
+
+def _difference(subscription: Subscription, old: Basket, new: Basket, *, now: datetime) -> Money:
+    total = Money.zero(old.price.currency)
     for order in _paid_periods(subscription, now):
         assert order.period_start is not None and order.period_end is not None
         total += proration.difference(
@@ -112,15 +130,22 @@ def _difference(subscription: Subscription, old: Price, new: Price, *, now: date
     return total
 
 
-def _begin_anew(subscription: Subscription, new: Price, *, now: datetime) -> Money:
-    """A whole new period less what is left of those that are paid."""
-    assert subscription.price is not None
-    left = Money.zero(new.currency)
+def _worth(subscription: Subscription, amount: Money, *, now: datetime) -> Money:
+    """What is left of it in what is paid."""
+    total = Money.zero(amount.currency)
     for order in _paid_periods(subscription, now):
         assert order.period_start is not None and order.period_end is not None
-        left += proration.worth(
-            _net(subscription.price, order.coupon), start=order.period_start, end=order.period_end, now=now
-        )
+        total += proration.worth(amount, start=order.period_start, end=order.period_end, now=now)
+    return total
+
+
+def _begin_anew(subscription: Subscription, new: Basket, *, now: datetime) -> Money:
+    """A whole new period less what is left of those that are paid."""
+    has = baskets.of(subscription)
+    left = Money.zero(new.price.currency)
+    for order in _paid_periods(subscription, now):
+        assert order.period_start is not None and order.period_end is not None
+        left += proration.worth(_net(has, order.coupon), start=order.period_start, end=order.period_end, now=now)
     return new.amount - left
 
 
@@ -131,33 +156,79 @@ def change(
     """Asks for another price. A step up is an order, which counts once it is paid; a step down waits for the period's
     end, and then there is none. With `at_once` it counts now, and what is left of the difference becomes credit.
 
-    Raises ChangeRefused, NotOnSale, and PaymentOpen while money for the next period is on its way.
+    The present price again takes back what was asked for the period's end. Raises ChangeRefused, NotOnSale, and
+    PaymentOpen while money for the next period is on its way.
     """
     earlier = Order.objects.filter(request_id=request_id).first()
     if earlier is not None:
         return earlier
-    price = orders.price_on_sale(price_id)
     _drop_open_changes(subscription_id, now=now)
     subscription = renewals.lock(subscription_id)
-    wanted = preview(subscription, price, now=now)
+    if price_id == subscription.price_id and subscription.next_price_id is not None:
+        _stay(subscription, next_price=None, actor=actor, now=now)
+        return None
+    wanted = preview(subscription, orders.price_on_sale(price_id), now=now)
+    return _carry_out(subscription, wanted, request_id=request_id, actor=actor, now=now, at_once=at_once)
+
+
+@transaction.atomic
+def change_add_ons(
+    subscription_id: UUID,
+    *,
+    quantities: Mapping[UUID, int],
+    request_id: UUID,
+    actor: str,
+    now: datetime,
+    at_once: bool = False,
+) -> Order | None:
+    """Asks for so many of each add-on named, by the rules of `change`. The present number again takes back what was
+    asked for the period's end.
+
+    Raises AddOnRefused, ChangeRefused and PaymentOpen.
+    """
+    earlier = Order.objects.filter(request_id=request_id).first()
+    if earlier is not None:
+        return earlier
+    _drop_open_changes(subscription_id, now=now)
+    subscription = renewals.lock(subscription_id)
+    wanted = preview_add_ons(subscription, quantities, now=now)
+    if wanted is None:
+        _stay(subscription, next_price=subscription.next_price, actor=actor, now=now)
+        return None
+    return _carry_out(subscription, wanted, request_id=request_id, actor=actor, now=now, at_once=at_once)
+
+
+def preview_add_ons(subscription: Subscription, quantities: Mapping[UUID, int], *, now: datetime) -> Change | None:
+    """None where it only takes back what was asked for the period's end. Raises AddOnRefused and ChangeRefused."""
+    if subscription.price is None:
+        raise ChangeRefused("not_active")
+    has = baskets.of(subscription).extras
+    extras = baskets.choose(subscription.price, quantities, have=has)
+    following = subscription.next_price
+    if following is not None and following.interval != subscription.price.interval:
+        raise ChangeRefused("scheduled")
+    if following is not None:
+        _carried(extras, following)
+    if extras == has and subscription.next_extras is not None:
+        return None
+    return preview(subscription, subscription.price, now=now, extras=extras)
+
+
+def _carry_out(
+    subscription: Subscription, wanted: Change, *, request_id: UUID, actor: str, now: datetime, at_once: bool
+) -> Order | None:
     if not wanted.at_once and at_once and wanted.may_be_now:
         return _step_down(subscription, wanted, request_id=request_id, now=now)
     if not wanted.at_once:
-        _schedule(subscription, price, actor=actor, now=now)
+        _schedule(subscription, wanted, actor=actor, now=now)
         return None
-    assert subscription.price is not None
-    order = renewals.place(
+    order = _place(
         subscription,
-        price,
-        before=renewals.last_order(subscription),
-        kind=Order.CHANGE if price.interval == subscription.price.interval else Order.SWITCH,
-        now=now,
-        starts_at=now,
-        ends_at=wanted.paid_until,
+        wanted,
         subtotal=wanted.cost,
-        coupon=None,
         request_id=request_id,
         expires_at=min(now + _STANDS_FOR, max(subscription.period_end or now, now + timedelta(hours=1))),
+        now=now,
     )
     if renewals.pay_by_credit(order, now=now):
         renewals.fulfil(order.pk, now=now)
@@ -165,34 +236,44 @@ def change(
     return order
 
 
-def _step_down(subscription: Subscription, wanted: Change, *, request_id: UUID, now: datetime) -> Order:
-    """Less from now on: an order that costs nothing, and credit notes for what is left of the difference."""
-    order = renewals.place(
+def _place(subscription: Subscription, wanted: Change, *, subtotal: Money, now: datetime, **columns: Any) -> Order:
+    has, basket = baskets.of(subscription), Basket(wanted.price, wanted.extras)
+    extras = baskets.whole(basket.extras)
+    if wanted.same_interval:
+        worth = partial(_worth, subscription, now=now)
+        extras = baskets.changed(has, basket, subtotal=subtotal, worth=worth)
+    return renewals.place(
         subscription,
-        wanted.price,
+        basket,
         before=renewals.last_order(subscription),
-        kind=Order.CHANGE,
+        kind=Order.CHANGE if wanted.same_interval else Order.SWITCH,
         now=now,
         starts_at=now,
         ends_at=wanted.paid_until,
-        subtotal=Money.zero(wanted.price.currency),
+        subtotal=subtotal,
+        extras=extras,
         coupon=None,
-        request_id=request_id,
-        expires_at=now + _STANDS_FOR,
+        **columns,
     )
-    _give_back(subscription, order, wanted.price, now=now)
+
+
+def _step_down(subscription: Subscription, wanted: Change, *, request_id: UUID, now: datetime) -> Order:
+    """Less from now on: an order that costs nothing, and credit notes for what is left of the difference."""
+    zero = Money.zero(wanted.price.currency)
+    order = _place(subscription, wanted, subtotal=zero, request_id=request_id, expires_at=now + _STANDS_FOR, now=now)
+    _give_back(subscription, order, Basket(wanted.price, wanted.extras), now=now)
     orders.mark_paid(order, now=now)
     renewals.fulfil(order.pk, now=now)
     order.refresh_from_db()
     return order
 
 
-def _give_back(subscription: Subscription, change: Order, price: Price, *, now: datetime) -> None:
+def _give_back(subscription: Subscription, change: Order, basket: Basket, *, now: datetime) -> None:
     """Credit for the rest of what is paid, tax included, and never more than was invoiced for it."""
-    assert subscription.price is not None
+    has = baskets.of(subscription)
     for paid in _paid_periods(subscription, now):
         assert paid.period_start is not None and paid.period_end is not None
-        old, new = _net(subscription.price, paid.coupon), _net(price, paid.coupon)
+        old, new = _net(has, paid.coupon), _net(basket, paid.coupon)
         span = {"start": paid.period_start, "end": paid.period_end, "now": now}
         net = -proration.difference(old, new, **span)
         rate = Decision.read(paid.tax).rate
@@ -224,21 +305,40 @@ def _drop_open_changes(subscription_id: UUID, *, now: datetime) -> None:
         orders.give_up(order, now=now)
 
 
-def _schedule(subscription: Subscription, price: Price, *, actor: str, now: datetime) -> None:
+def _schedule(subscription: Subscription, wanted: Change, *, actor: str, now: datetime) -> None:
+    """With the next period; what was asked for then about add-ons or the plan stays asked for."""
     assert subscription.period_end is not None
-    renewals.drop_open_renewals(subscription, now=now)
-    # What was announced is announced again, with the new amount.
-    announce = subscription.renews_at or now
-    Subscription.objects.filter(pk=subscription.pk).update(
-        next_price=price, renews_at=None if subscription.cancel_at else announce
-    )
+    if wanted.price == subscription.price:
+        _announce_anew(subscription, now=now, next_extras=baskets.stored(wanted.extras))
+    else:
+        extras = _carried(baskets.next_extras(subscription), wanted.price)
+        _announce_anew(subscription, now=now, next_price=wanted.price, next_extras=baskets.stored(extras))
     events.record(
         ChangeScheduled(
             organization_id=subscription.organization_id,
             subscription_id=subscription.pk,
-            price_id=price.pk,
+            price_id=(subscription.next_price or wanted.price).pk,
             effective_at=subscription.period_end,
         ),
         now=now,
         actor=actor,
     )
+
+
+def _stay(subscription: Subscription, *, next_price: Price | None, actor: str, now: datetime) -> None:
+    """What was asked for the end of the period is taken back; the plan from then on is this one."""
+    _announce_anew(subscription, now=now, next_price=next_price, next_extras=None)
+    events.record(
+        ChangeTakenBack(organization_id=subscription.organization_id, subscription_id=subscription.pk),
+        now=now,
+        actor=actor,
+    )
+
+
+def _announce_anew(subscription: Subscription, *, now: datetime, **changes: Any) -> None:
+    """What was announced is announced again, with the new amount."""
+    renewals.drop_open_renewals(subscription, now=now)
+    announce = None if subscription.cancel_at else subscription.renews_at or now
+    Subscription.objects.filter(pk=subscription.pk).update(renews_at=announce, **changes)
+    for name, value in changes.items():
+        setattr(subscription, name, value)

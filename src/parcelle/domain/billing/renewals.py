@@ -20,6 +20,7 @@ from parcelle.core import events
 from parcelle.core.money import Money
 from parcelle.core.states import move
 from parcelle.domain.billing import (
+    baskets,
     calendars,
     coupons,
     entitlement,
@@ -35,6 +36,7 @@ from parcelle.domain.billing import (
     states,
     usage,
 )
+from parcelle.domain.billing.baskets import Basket
 from parcelle.domain.billing.errors import GatewayUnusable, NotRenewable, PaymentOpen
 from parcelle.domain.billing.events import (
     RenewalAsked,
@@ -45,7 +47,7 @@ from parcelle.domain.billing.events import (
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.quotes import quote
-from parcelle.domain.catalog.models import Coupon, Price
+from parcelle.domain.catalog.models import Coupon
 from parcelle.domain.tenancy import queries as organizations
 from parcelle.domain.tenancy.models import Organization
 
@@ -92,8 +94,9 @@ def _is_due(subscription: Subscription, now: datetime) -> bool:
 def _ask(subscription: Subscription, *, at: datetime) -> None:
     assert subscription.period_end is not None and subscription.price is not None
     due_at = subscription.period_end
-    price = price_changes.price_at(subscription.next_price or subscription.price, due_at)
-    order = _place(subscription, price, at=at, starts_at=due_at, anchor_day=subscription.anchor_day)
+    order = _place(
+        subscription, following(subscription, due_at), at=at, starts_at=due_at, anchor_day=subscription.anchor_day
+    )
     _set(subscription, renews_at=None, problem="")
     events.record(
         RenewalAsked(
@@ -107,6 +110,13 @@ def _ask(subscription: Subscription, *, at: datetime) -> None:
     if pay_by_credit(order, now=at):
         fulfil(order.pk, now=at)
         subscription.refresh_from_db()
+
+
+def following(subscription: Subscription, at: datetime) -> Basket:
+    """What a period that begins at this moment consists of."""
+    assert subscription.price is not None
+    price = price_changes.price_at(subscription.next_price or subscription.price, at)
+    return Basket(price, baskets.next_extras(subscription))
 
 
 def pay_by_credit(order: Order, *, now: datetime) -> bool:
@@ -141,8 +151,9 @@ def _credit_for(order: Order) -> Money:
 
 
 def _place(
-    subscription: Subscription, price: Price, *, at: datetime, starts_at: datetime, anchor_day: int | None
+    subscription: Subscription, basket: Basket, *, at: datetime, starts_at: datetime, anchor_day: int | None
 ) -> Order:
+    price = basket.price
     anchor = anchor_day or periods.anchor_of(starts_at)
     calendar = calendars.of(price.plan)
     before = last_order(subscription)
@@ -151,7 +162,7 @@ def _place(
     grace_until = calendar.grace_until(starts_at, by_hand=by_hand)
     return place(
         subscription,
-        price,
+        basket,
         before=before,
         kind=Order.RENEWAL,
         now=at,
@@ -168,7 +179,7 @@ def _place(
 
 def place(
     subscription: Subscription,
-    price: Price,
+    basket: Basket,
     *,
     before: Order | None,
     kind: str,
@@ -178,9 +189,11 @@ def place(
     **columns: Any,
 ) -> Order:
     """An order for a customer who has one already, with what is known of them."""
+    price = basket.price
     buyer = _buyer(subscription.organization, before)
-    subtotal = columns.pop("subtotal", price.amount)
-    coupon = columns.pop("coupon", _coupon(subscription, before, price))
+    subtotal = columns.pop("subtotal", basket.amount)
+    coupon = columns.pop("coupon", _coupon(subscription, before, basket))
+    extras = columns.pop("extras", baskets.whole(basket.extras))
     sum_ = quote(subtotal, coupon=coupon, decision=orders.decide_tax(buyer, price.plan.product))
     return Order.objects.create(
         number=orders.new_number(now),
@@ -188,6 +201,7 @@ def place(
         kind=kind,
         plan=price.plan,
         price=price,
+        extras=extras,
         coupon=coupon,
         buyer=asdict(buyer),
         email=buyer.email,
@@ -233,10 +247,10 @@ def pays_by_hand(before: Order | None) -> bool:
         return True
 
 
-def _coupon(subscription: Subscription, before: Order | None, price: Price) -> Coupon | None:
+def _coupon(subscription: Subscription, before: Order | None, basket: Basket) -> Coupon | None:
     """The coupon of the first payment, as long as it counts for more of them."""
     coupon = before.coupon if before else None
-    if coupon is None or not coupons.goes_on(coupon, plan=price.plan, subtotal=price.amount):
+    if coupon is None or not coupons.goes_on(coupon, plan=basket.price.plan, subtotal=basket.amount):
         return None
     if coupon.payments is not None:
         paid = (order_states.PAID, order_states.FULFILLED)
@@ -288,14 +302,13 @@ def _extend(order: Order, subscription: Subscription, *, now: datetime) -> None:
         ends = periods.next_start(begins, interval=order.price.interval, anchor_day=anchor)
         Order.objects.filter(pk=order.pk).update(period_start=begins, period_end=ends)
         order.period_start, order.period_end = begins, ends
-    _move_on(
-        subscription, order.price, begins=begins, ends=ends, anchor_day=anchor or periods.anchor_of(begins), now=now
-    )
+    _move_on(subscription, order, begins=begins, ends=ends, anchor_day=anchor or periods.anchor_of(begins), now=now)
 
 
 def _move_on(
-    subscription: Subscription, price: Price, *, begins: datetime, ends: datetime, anchor_day: int, now: datetime
+    subscription: Subscription, order: Order, *, begins: datetime, ends: datetime, anchor_day: int, now: datetime
 ) -> None:
+    price = order.price
     # What was decided to be cancelled stays cancelled while it runs; after that a payment is a new beginning.
     cancel_at = subscription.cancel_at if subscription.state != states.SUSPENDED else None
     calendar = calendars.of(price.plan)
@@ -307,7 +320,9 @@ def _move_on(
         table=_RENEWABLE,
         plan=price.plan,
         price=price,
+        extras=baskets.bare(order.extras),
         next_price=None,
+        next_extras=None,
         period_start=started,
         period_end=ends,
         anchor_day=anchor_day,
@@ -355,7 +370,7 @@ def _change(order: Order, subscription: Subscription, *, now: datetime) -> None:
         begins, anchor = order.period_start or now, periods.anchor_of(order.period_start or now)
         # What was left of the periods before was reckoned with.
         subscription.orders.exclude(pk=order.pk).filter(period_end__gt=begins).update(period_end=begins)
-        _move_on(subscription, order.price, begins=begins, ends=order.period_end, anchor_day=anchor, now=now)
+        _move_on(subscription, order, begins=begins, ends=order.period_end, anchor_day=anchor, now=now)
         return
     assert subscription.period_end is not None
     announced = calendar.announced_at(subscription.period_end, order.price.interval)
@@ -363,10 +378,13 @@ def _change(order: Order, subscription: Subscription, *, now: datetime) -> None:
         subscription,
         plan=order.plan,
         price=order.price,
-        next_price=None,
+        extras=baskets.bare(order.extras),
+        # More of an add-on leaves a plan that is chosen for later as it is.
+        next_price=subscription.next_price if order.price_id == subscription.price_id else None,
+        next_extras=None,
         renews_at=None if subscription.cancel_at else announced,
     )
-    usage.open_period(subscription)
+    usage.change_period(subscription)
 
 
 def drop_open_renewals(subscription: Subscription, *, now: datetime) -> None:
@@ -427,8 +445,7 @@ def offer(subscription_id: UUID, *, now: datetime) -> Order:
         return found
     if subscription.state != states.SUSPENDED or subscription.suspended_for == states.PAUSED:
         raise NotRenewable
-    price = price_changes.price_at(subscription.next_price or subscription.price, now)
-    order = _place(subscription, price, at=now, starts_at=now, anchor_day=None)
+    order = _place(subscription, following(subscription, now), at=now, starts_at=now, anchor_day=None)
     until = entitlement.kept_until(subscription)
     Order.objects.filter(pk=order.pk).update(next_step_at=None, charge_at=None, expires_at=until or order.expires_at)
     return order
@@ -447,6 +464,7 @@ def note_problem(subscription_id: UUID, text: str) -> None:
 
 __all__ = [
     "drop_open_renewals",
+    "following",
     "fulfil",
     "last_order",
     "lock",

@@ -12,16 +12,18 @@ from django.db.models.functions import TruncMonth
 from django.utils import timezone
 
 from parcelle.core.money import Money
-from parcelle.domain.billing import states
+from parcelle.domain.billing import baskets, states
+from parcelle.domain.billing.baskets import Basket
 from parcelle.domain.billing.models import RevenueMovement, Subscription
 from parcelle.domain.catalog.models import Price
 
 _EARNING = (states.ACTIVE, states.PAST_DUE)
 
 
-def monthly(price: Price) -> Money:
-    """A price as so much each month: a year's divided by twelve, half a unit rounded up."""
-    return price.amount if price.interval == Price.MONTH else price.amount.times(Fraction(1, 12))
+def monthly(basket: Basket) -> Money:
+    """What a period costs as so much each month: a year's divided by twelve, half a unit rounded up."""
+    yearly = basket.price.interval == Price.YEAR
+    return basket.amount.times(Fraction(1, 12)) if yearly else basket.amount
 
 
 def note(subscription: Subscription, *, now: datetime) -> None:
@@ -32,7 +34,7 @@ def note(subscription: Subscription, *, now: datetime) -> None:
     price = subscription.price
     if price is None:
         return
-    amount = monthly(price).minor if subscription.state in _EARNING else 0
+    amount = monthly(baskets.of(subscription)).minor if subscription.state in _EARNING else 0
     before = subscription.monthly_minor
     if amount == before:
         return

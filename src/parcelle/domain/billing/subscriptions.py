@@ -11,7 +11,17 @@ from django.db.models import F, Q
 
 from parcelle.core import events
 from parcelle.core.states import IllegalTransition, move
-from parcelle.domain.billing import calendars, order_states, orders, payment_states, periods, revenue, states, usage
+from parcelle.domain.billing import (
+    baskets,
+    calendars,
+    order_states,
+    orders,
+    payment_states,
+    periods,
+    revenue,
+    states,
+    usage,
+)
 from parcelle.domain.billing.errors import NotActive, PaymentOpen
 from parcelle.domain.billing.events import (
     CancellationTakenBack,
@@ -46,11 +56,17 @@ def end(subscription_id: UUID, *, reason: str, now: datetime) -> bool:
 
 @transaction.atomic(savepoint=False)
 def activate(
-    *, organization: Organization, plan: Plan, price: Price, now: datetime, actor: str = "system"
+    *,
+    organization: Organization,
+    plan: Plan,
+    price: Price,
+    now: datetime,
+    actor: str = "system",
+    extras: baskets.Stored | None = None,
 ) -> Subscription:
     """A paid subscription from `now` on: a trial of the same product becomes it, and keeps what it has.
 
-    Likewise one that is suspended, while its data is kept.
+    Likewise one that is suspended, while its data is kept. `extras` are those of the order.
     """
     kept = (
         Subscription.objects.select_for_update(of=("self",))
@@ -64,6 +80,7 @@ def activate(
     paid = {
         "plan": plan,
         "price": price,
+        "extras": baskets.bare(extras or []),
         "anchor_day": anchor,
         "period_start": now,
         "period_end": until,
@@ -72,7 +89,7 @@ def activate(
     if kept is not None:
         subscription = kept
         fresh = {"suspended_at": None, "suspended_for": "", "cancel_at": None, "next_price": None, "paused_left": None}
-        move(subscription, states.ACTIVE, table=states.TRANSITIONS, **fresh, **paid)
+        move(subscription, states.ACTIVE, table=states.TRANSITIONS, next_extras=None, **fresh, **paid)
     else:
         subscription = Subscription.objects.create(
             organization=organization, state=states.ACTIVE, created_at=now, **paid

@@ -1,7 +1,7 @@
 """Usage counters: how much of what a plan limits was used in one period of a subscription.
 
 A period is counted from its own rows, opened when the subscription's dates are set: one per metric the plan
-counts, with the limit as it was sold. A new period begins at zero; the old one stays for the books.
+counts, with the limit as it was sold, add-ons included. A new period begins at zero; the old one stays for the books.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest
 
+from parcelle.domain.billing import baskets
 from parcelle.domain.billing.errors import LimitReached
 from parcelle.domain.billing.models import Subscription, UsageCounter
 from parcelle.domain.catalog.models import PlanFeature
@@ -32,18 +33,39 @@ def open_period(subscription: Subscription) -> list[UsageCounter]:
 def begin_period(subscription: Subscription) -> None:
     """The same, for who does not want to see them."""
     start = period_of(subscription)
-    limits = PlanFeature.objects.filter(plan_id=subscription.plan_id, counted=True).values_list(
+    included = PlanFeature.objects.filter(plan_id=subscription.plan_id, counted=True).values_list(
         "feature__key", "amount"
     )
+    limits = _raised(dict(included), subscription)
     UsageCounter.objects.bulk_create(
         [
             UsageCounter(subscription=subscription, period_start=start, metric=key, limit=amount)
-            for key, amount in limits
+            for key, amount in limits.items()
         ],
         update_conflicts=True,
         unique_fields=["subscription", "period_start", "metric"],
         update_fields=["limit"],
     )
+
+
+def change_period(subscription: Subscription) -> None:
+    """The same after another plan or fewer add-ons within the period: what is no longer included has a limit of 0."""
+    begin_period(subscription)
+    included = dict(PlanFeature.objects.filter(plan_id=subscription.plan_id).values_list("feature__key", "counted"))
+    limits = _raised({key: 0 for key, counted in included.items() if counted}, subscription)
+    rest = UsageCounter.objects.filter(subscription=subscription, period_start=period_of(subscription))
+    rest = rest.exclude(metric__in=limits)
+    rest.filter(metric__in=included).update(limit=None)
+    rest.exclude(metric__in=included).update(limit=0)
+
+
+def _raised(limits: dict[str, int | None], subscription: Subscription) -> dict[str, int | None]:
+    """What the plan includes, and what was bought beside it; what is unlimited stays so."""
+    for extra in baskets.read(subscription.extras):
+        key = extra.price.add_on.feature.key
+        included = limits.get(key, 0)
+        limits[key] = None if included is None else included + extra.allows
+    return limits
 
 
 def period_of(subscription: Subscription) -> datetime:

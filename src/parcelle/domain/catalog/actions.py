@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from parcelle.core.money import Money
-from parcelle.domain.catalog.models import Plan, Price
+from parcelle.domain.catalog.models import AddOn, AddOnPrice, Plan, Price
 
 
 @transaction.atomic
@@ -34,3 +34,29 @@ def set_price(plan_id: UUID, *, interval: str, amount: Money, now: datetime) -> 
 def retire_price(price_id: UUID, *, now: datetime) -> bool:
     """Takes a price off the shelf; false when it was already. Orders and subscriptions at this price keep it."""
     return bool(Price.objects.filter(pk=price_id, retired_at=None).update(retired_at=now))
+
+
+@transaction.atomic
+def set_add_on_price(add_on_id: UUID, *, interval: str, amount: Money, adds: int, now: datetime) -> AddOnPrice:
+    """What one of an add-on costs and allows from now on; as `set_price`."""
+    AddOn.objects.select_for_update().get(pk=add_on_id)
+    current = AddOnPrice.objects.filter(
+        add_on_id=add_on_id, interval=interval, currency=amount.currency, retired_at=None
+    ).first()
+    if current is not None and (current.amount, current.adds) == (amount, adds):
+        return current
+    if current is not None:
+        retire_add_on_price(current.pk, now=now)
+    return AddOnPrice.objects.create(
+        add_on_id=add_on_id,
+        interval=interval,
+        currency=amount.currency,
+        amount_minor=amount.minor,
+        adds=adds,
+        created_at=now,
+    )
+
+
+def retire_add_on_price(price_id: UUID, *, now: datetime) -> bool:
+    """Takes it off the shelf; whoever has it keeps it, and may take more of it as long as the add-on is on sale."""
+    return bool(AddOnPrice.objects.filter(pk=price_id, retired_at=None).update(retired_at=now))

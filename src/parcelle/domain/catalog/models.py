@@ -6,6 +6,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Upper
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from parcelle.core.money import Money
@@ -178,6 +179,78 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.plan} {self.amount} / {self.interval}"
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+
+class AddOn(models.Model):
+    """Something that is sold beside a plan, so many at a time: each of them raises the limit of what is counted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # What it raises; its product is the feature's.
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="add_ons", verbose_name=_("raises"))
+    slug = models.SlugField(_("short name"), max_length=50, unique=True)
+    name_fr = models.CharField(_("name (French)"), max_length=120)
+    name_en = models.CharField(_("name (English)"), max_length=120)
+    plans = models.ManyToManyField(
+        Plan,
+        related_name="add_ons",
+        verbose_name=_("plans"),
+        blank=True,
+        help_text=_("None: with all plans of the product."),
+    )
+    most = models.PositiveIntegerField(
+        _("most of it"), default=100, validators=[MinValueValidator(1), MaxValueValidator(100_000)]
+    )
+    enabled = models.BooleanField(_("on sale"), default=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    class Meta:
+        ordering = ["position", "slug"]
+        verbose_name = _("add-on")
+        verbose_name_plural = _("add-ons")
+
+    def __str__(self) -> str:
+        return self.name_fr
+
+    @property
+    def name(self) -> str:
+        """In the language that is active."""
+        return self.name_en if (get_language() or "").startswith("en") else self.name_fr
+
+
+class AddOnPrice(models.Model):
+    """What one of an add-on costs for one interval in one currency, without tax, and how much more it allows.
+
+    Never changed, as a `Price` is not.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    add_on = models.ForeignKey(AddOn, on_delete=models.PROTECT, related_name="prices", verbose_name=_("add-on"))
+    interval = models.CharField(_("interval"), max_length=5, choices=Price.INTERVALS)
+    currency = models.CharField(_("currency"), max_length=3, validators=[RegexValidator(r"^[A-Z]{3}$")])
+    amount_minor = models.BigIntegerField(_("amount in the smallest unit"), validators=[MinValueValidator(1)])
+    adds = models.PositiveBigIntegerField(
+        _("adds"), default=1, validators=[MinValueValidator(1)], help_text=_("So much each, to what the plan includes.")
+    )
+    created_at = models.DateTimeField(_("since"))
+    retired_at = models.DateTimeField(_("until"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["currency", "interval", "-created_at"]
+        verbose_name = _("price of an add-on")
+        verbose_name_plural = _("prices of add-ons")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["add_on", "interval", "currency"], condition=Q(retired_at=None), name="one_current_add_on_price"
+            ),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0, adds__gt=0), name="add_on_costs_and_adds_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.add_on} {self.amount} / {self.interval}"
 
     @property
     def amount(self) -> Money:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from parcelle.core.money import Money
-from parcelle.domain.catalog.models import Feature, Plan, PlanFeature, Price, Product
+from parcelle.domain.catalog.models import AddOn, AddOnPrice, Feature, Plan, PlanFeature, Price, Product
 from parcelle.domain.catalog.queries import plans_on_sale
 
 
@@ -123,3 +124,35 @@ def _offer(plan: Plan, interval: str) -> Offer:
 def price(price_id: UUID) -> Price | None:
     """A price that can be bought now, with its plan and product."""
     return _on_sale().select_related("plan__product").filter(pk=price_id).first()
+
+
+def add_ons(price: Price) -> list[AddOnPrice]:
+    """What can be had beside a plan at this price, as it is sold now."""
+    rows = AddOnPrice.objects.filter(
+        Q(add_on__plans=None) | Q(add_on__plans=price.plan_id),
+        add_on__feature__product=price.plan.product_id,
+        add_on__enabled=True,
+        retired_at=None,
+        interval=price.interval,
+        currency=price.currency,
+    )
+    return list(rows.select_related("add_on__feature").order_by("add_on__position", "add_on__slug").distinct())
+
+
+def add_ons_of(product_ids: Iterable[UUID]) -> dict[UUID, list[AddOn]]:
+    """The add-ons on sale of each product, with their current prices as `current`."""
+    rows = AddOn.objects.filter(enabled=True, feature__product__in=list(product_ids)).prefetch_related(
+        Prefetch("prices", AddOnPrice.objects.filter(retired_at=None), to_attr="current"), "plans"
+    )
+    found: dict[UUID, list[AddOn]] = {}
+    for one in rows.select_related("feature"):
+        found.setdefault(one.feature.product_id, []).append(one)
+    return found
+
+
+def goes_with(add_on: AddOn, plan: Plan) -> bool:
+    """Whether an add-on can stand beside a plan, on sale or not."""
+    if add_on.feature.product_id != plan.product_id:
+        return False
+    plans = {one.pk for one in add_on.plans.all()}
+    return not plans or plan.pk in plans

@@ -98,6 +98,7 @@ DETAILS = {
 }
 
 PLAN_ID = "0b5f6a3e-8a43-4a6e-9d1e-5f7a2c1b9d10"
+ADD_ON_ID = "9a1b2c3d-4e5f-4a6b-8c7d-0e1f2a3b4c5d"
 PRICE_ID = "3f0b9ad5-4f0e-4b6c-9a53-2b3c4d5e6f70"
 ORDER_ID = "c7d1a2b3-2f4e-4d5c-8a6b-1e2f3a4b5c6d"
 PAYMENT_ID = "e2b1c0d9-6a5f-4e3d-9c8b-7a6f5e4d3c2b"
@@ -133,6 +134,15 @@ _PLAN = {
             "savingPercent": 16,
         },
     ],
+    "addOns": [
+        {
+            "addOnId": ADD_ON_ID,
+            "name": "Extra user",
+            "metric": "users",
+            "most": 100,
+            "prices": [{"interval": "month", "amount": _euros(500, "€5.00"), "adds": 1}],
+        }
+    ],
 }
 _ON_REQUEST = {
     **_PLAN,
@@ -145,6 +155,7 @@ _ON_REQUEST = {
     "contactUrl": "http://localhost:8000/contact?plan=6d3c1f5e-7a2b-4c9d-8e0f-1a2b3c4d5e6f",
     "limits": [],
     "prices": [],
+    "addOns": [],
 }
 _FEATURES = {
     "planId": PLAN_ID,
@@ -245,6 +256,7 @@ _OPEN_ORDER = {
         "vatNumber": "",
         "siren": "",
     },
+    "addOns": [],
     "taxRate": "20",
     "taxNote": None,
     "methods": [{"method": "paypal", "asks": []}, {"method": "mtn_momo", "asks": ["phone"]}],

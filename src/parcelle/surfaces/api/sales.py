@@ -114,6 +114,24 @@ class PlanPrice(Camel):
     saving_percent: int = Field(description="How much less a year costs than twelve months; 0 for a month.")
 
 
+class AddOnPrice(Camel):
+    """What one of an add-on costs for one interval in one currency, without tax."""
+
+    interval: Interval
+    amount: Amount
+    adds: int = Field(description="How much each one adds to the plan's limit.")
+
+
+class AddOn(Camel):
+    """Something that is sold beside a plan, so many at a time, and raises one of its limits."""
+
+    add_on_id: UUID = Field(description="What `createOrder` wants.")
+    name: str
+    metric: str = Field(description="Which of the plan's `limits` it raises.")
+    most: int = Field(description="How many there may be.")
+    prices: list[AddOnPrice] = Field(description="It can be had where there is one for the plan's own price.")
+
+
 class Plan(Camel):
     """A plan on sale."""
 
@@ -131,6 +149,7 @@ class Plan(Camel):
     limits: list[Limit]
     resources: Resources
     prices: list[PlanPrice]
+    add_ons: list[AddOn]
 
 
 class PlanPage(Camel):
@@ -189,6 +208,24 @@ _CUSTOMER: dict[str, JsonValue] = {
 }
 
 
+class WantedAddOn(Camel):
+    """So many of one add-on."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, extra="forbid")
+
+    add_on_id: UUID
+    quantity: int = Field(ge=1, le=100_000)
+
+
+class OrderedAddOn(Camel):
+    """What an order is for beside the plan."""
+
+    add_on_id: UUID
+    name: str
+    quantity: int = Field(description="How many it adds; negative for what a change takes away.")
+    amount: Amount = Field(description="What of the subtotal is for it.")
+
+
 class CreateOrder(Camel):
     """One plan for its first interval."""
 
@@ -209,6 +246,7 @@ class CreateOrder(Camel):
     )
 
     price_id: UUID = Field(description="As `listPlans` shows it: what was seen is what is sold.")
+    add_ons: list[WantedAddOn] = Field([], max_length=50, description="Of those that `listPlans` shows beside it.")
     coupon_code: CouponCode | None = None
     language: Literal["fr", "en"] | None = Field(
         None, description="Of the mails and the application; French if left out."
@@ -358,6 +396,7 @@ class PaymentPage(Camel):
 class OrderDetails(OrderSummary):
     """One order, with how it can be paid and its newest attempt."""
 
+    add_ons: list[OrderedAddOn]
     customer: CustomerShown
     tax_rate: str = Field(description="In percent.")
     tax_note: str | None = Field(description="Why there is no tax on it, in the language of the request.")

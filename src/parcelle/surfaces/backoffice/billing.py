@@ -11,13 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from parcelle.domain.billing import revenue, states
+from parcelle.domain.billing import baskets, revenue, states
 from parcelle.domain.billing.models import RevenueMovement, Subscription, TrialReminder
 from parcelle.domain.catalog.models import Price
 from parcelle.domain.provisioning.models import Instance
@@ -116,6 +116,7 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
         "pays_for",
         "trouble",
         ("costs", "paid_until"),
+        ("beside", "beside_then"),
         ("renewal_at", "follows"),
         ("leaves", "cancel_reason"),
         ("created_at", "suspended_at"),
@@ -123,6 +124,7 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
     ]
     readonly_fields = [
         *("customer", "state_badge", "trial_end", "pays_for", "identifier"),
+        *("beside", "beside_then"),
         *("trouble", "costs", "paid_until", "renewal_at", "follows", "leaves"),
     ]
     actions_list = ["recurring"]
@@ -157,6 +159,16 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
     def follows(self, row: Subscription) -> SafeString | str:
         return _price(row.next_price)
 
+    @admin.display(description=_("Add-ons"))
+    def beside(self, row: Subscription) -> SafeString | str:
+        return _add_ons(baskets.read(row.extras))
+
+    @admin.display(description=_("Add-ons from the next period on"))
+    def beside_then(self, row: Subscription) -> SafeString | str:
+        if row.next_extras is None:
+            return NOTHING
+        return _add_ons(baskets.next_extras(row)) if row.next_extras else gettext("None")
+
     @admin.display(description=_("Cancelled as of"))
     def leaves(self, row: Subscription) -> SafeString | str:
         return moment(row.cancel_at) if row.cancel_at else NOTHING
@@ -168,11 +180,11 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
     def again_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, subscription_verbs.TRY_AGAIN)
 
-    @action(description=_("Cancel at the end of the period"), url_path="cancel", icon="event_busy")
+    @action(description=_("Cancel at period end"), url_path="cancel", icon="event_busy")
     def cancel_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, subscription_verbs.CANCEL)
 
-    @action(description=_("Cancel now"), url_path="cancel-now", icon="block", variant=ActionVariant.DANGER)
+    @action(description=_("Cancel immediately"), url_path="cancel-now", icon="block", variant=ActionVariant.DANGER)
     def cancel_now_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, subscription_verbs.CANCEL_NOW)
 
@@ -209,6 +221,12 @@ def _price(price: Price | None) -> SafeString | str:
     if price is None:
         return NOTHING
     return format_html("{} · {} / {}", price.plan.name, written(price.amount), price.get_interval_display())
+
+
+def _add_ons(extras: baskets.Extras) -> SafeString | str:
+    """`2 × …, 20 €` in a line each."""
+    lines = [(extra.quantity, extra.price.add_on.name, written(extra.amount)) for extra in extras]
+    return format_html_join(mark_safe("<br>"), "{} × {} · {}", lines) or NOTHING
 
 
 class SubscriptionLines(SubscriptionColumns, Lines):

@@ -1,8 +1,9 @@
-"""Products, plans, prices and coupons: what is sold."""
+"""Products, plans, add-ons, prices and coupons: what is sold."""
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -27,12 +28,12 @@ from parcelle.domain.billing import states as billing
 from parcelle.domain.billing.models import CouponUse, Order, Subscription
 from parcelle.domain.catalog import actions, blueprints
 from parcelle.domain.catalog.blueprints import BlueprintError
-from parcelle.domain.catalog.models import Coupon, Feature, Plan, PlanFeature, Price, Product
+from parcelle.domain.catalog.models import AddOn, AddOnPrice, Coupon, Feature, Plan, PlanFeature, Price, Product
 from parcelle.domain.provisioning import queries, states
 from parcelle.domain.provisioning.models import Instance, Target
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Lines, Page, TabularInline, counted
-from parcelle.surfaces.backoffice.values import list_of, number
+from parcelle.surfaces.backoffice.values import NOTHING, list_of, number
 
 if TYPE_CHECKING:
     _Form = ModelForm[Product]
@@ -270,10 +271,37 @@ class PriceLines(_Lines):
         return super().get_queryset(request).filter(retired_at=None).order_by("currency", "interval")
 
 
+class AddOnPriceForm(PriceForm):
+    """What one of an add-on costs, and how much more it allows."""
+
+    class Meta:
+        model = AddOnPrice
+        fields = ["interval", "currency", "adds"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if "amount" not in self.errors and "amount" in cleaned and "currency" in cleaned and not self.money:
+            self.add_error("amount", _("More than nothing."))
+        return cleaned
+
+
+class AddOnPriceLines(_Lines):
+    """What one of an add-on costs now. Deleting a line retires the price; what was sold stays."""
+
+    model = AddOnPrice
+    form = AddOnPriceForm
+    verbose_name_plural = _("Prices on sale")
+    fields = ["interval", "currency", "amount", "adds", "created_at"]
+    readonly_fields = ["created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(retired_at=None).order_by("currency", "interval")
+
+
 class OldPriceLines(Lines):
     """What a plan has cost before, for who bought it then."""
 
-    model = Price
+    model: Any = Price
     verbose_name_plural = _("Earlier prices")
     fields = ["interval", "price", "created_at", "retired_at"]
 
@@ -281,8 +309,15 @@ class OldPriceLines(Lines):
         return super().get_queryset(request).exclude(retired_at=None).order_by("-retired_at")
 
     @admin.display(description=_("Amount without tax"))
-    def price(self, row: Price) -> str:
+    def price(self, row: Price | AddOnPrice) -> str:
         return written(row.amount, row.currency)
+
+
+class OldAddOnPriceLines(OldPriceLines):
+    """The same for an add-on."""
+
+    model = AddOnPrice
+    fields = ["interval", "price", "adds", "created_at", "retired_at"]
 
 
 def written(amount: Money, currency: str = "") -> str:
@@ -309,8 +344,40 @@ def _not_money(_error: NotMoney, currency: str) -> str:
     return gettext("An amount such as 49.90, with at most %(places)d decimals.") % {"places": places}
 
 
+class Priced(Page):
+    """A page whose price lines are never changed: another amount is another row."""
+
+    price_model: Any
+
+    def set_price(self, owner: Any, line: Any, now: datetime) -> Any:
+        raise NotImplementedError
+
+    def retire_price(self, line: Any, now: datetime) -> None:
+        raise NotImplementedError
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        if formset.model is not self.price_model:
+            super().save_formset(request, form, formset, change)
+            return
+        now = timezone.now()
+        formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
+        for line in formset.forms:
+            if line in formset.deleted_forms:
+                if line.known:
+                    self.retire_price(line, now)
+                    formset.deleted_objects.append(line.instance)
+            elif line.has_changed():
+                price = self.set_price(form.instance, line, now)
+                (
+                    formset.changed_objects.append((price, ["amount"]))
+                    if line.known
+                    else formset.new_objects.append(price)
+                )
+
+
 @admin.register(Plan)
-class PlanPage(Page):
+class PlanPage(Priced):
+    price_model = Price
     list_display = ["name", "product", "slug", "trial_days", "retention_days", "subscribers", "enabled"]
     list_filter = ["enabled", "product"]
     list_select_related = ["product"]
@@ -338,26 +405,11 @@ class PlanPage(Page):
         """A plan has a product before it has lines."""
         return [PriceLines, IncludedLines, OldPriceLines] if obj is not None else []
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        if formset.model is not Price:
-            super().save_formset(request, form, formset, change)
-            return
-        now = timezone.now()
-        formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
-        for line in formset.forms:
-            if line in formset.deleted_forms:
-                if line.known:
-                    actions.retire_price(line.instance.pk, now=now)
-                    formset.deleted_objects.append(line.instance)
-            elif line.has_changed():
-                price = actions.set_price(
-                    form.instance.pk, interval=line.cleaned_data["interval"], amount=line.money, now=now
-                )
-                (
-                    formset.changed_objects.append((price, ["amount"]))
-                    if line.known
-                    else formset.new_objects.append(price)
-                )
+    def set_price(self, owner: Any, line: Any, now: datetime) -> Price:
+        return actions.set_price(owner.pk, interval=line.cleaned_data["interval"], amount=line.money, now=now)
+
+    def retire_price(self, line: Any, now: datetime) -> None:
+        actions.retire_price(line.instance.pk, now=now)
 
     def complete(self, rows: list[Any]) -> None:
         live = counted(Subscription.objects.filter(plan__in=rows, state__in=billing.LIVE), "plan_id")
@@ -367,6 +419,80 @@ class PlanPage(Page):
     @admin.display(description=_("Subscriptions"))
     def subscribers(self, row: Any) -> SafeString:
         return number(row.live)
+
+
+class FeatureField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    def label_from_instance(self, feature: Any) -> str:
+        return f"{feature.product} · {feature}"
+
+
+@admin.register(AddOn)
+class AddOnPage(Priced):
+    price_model = AddOnPrice
+    list_display = ["name_fr", "of_product", "raises", "prices_now", "enabled"]
+    list_filter = ["enabled", "feature__product"]
+    list_select_related = ["feature__product"]
+    search_fields = ["name_fr", "name_en", "slug"]
+    ordering = ["feature__product__position", "position", "slug"]
+    filter_horizontal = ["plans"]
+    fieldsets = [
+        (None, {"fields": ["name_fr", "name_en", "slug", "enabled", "position"]}),
+        (
+            _("What it is for"),
+            {
+                "fields": ["feature", "plans", "most"],
+                "description": _(
+                    "Each one raises the limit of a feature that is counted, for as long as it is paid. What was sold "
+                    "keeps its price and what it adds."
+                ),
+            },
+        ),
+    ]
+    prepopulated_fields = {"slug": ["name_fr"]}
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        return [AddOnPriceLines, OldAddOnPriceLines] if obj is not None else []
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "feature":
+            kwargs["queryset"] = Feature.objects.select_related("product").order_by("product__position", "position")
+            kwargs["form_class"] = FeatureField
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def set_price(self, owner: Any, line: Any, now: datetime) -> AddOnPrice:
+        said = line.cleaned_data
+        return actions.set_add_on_price(
+            owner.pk, interval=said["interval"], amount=line.money, adds=said["adds"], now=now
+        )
+
+    def retire_price(self, line: Any, now: datetime) -> None:
+        actions.retire_add_on_price(line.instance.pk, now=now)
+
+    def complete(self, rows: list[Any]) -> None:
+        found: dict[Any, list[str]] = {}
+        for price in AddOnPrice.objects.filter(add_on__in=rows, retired_at=None):
+            text = f"{written(price.amount, price.currency)} / {price.get_interval_display()}"
+            found.setdefault(price.add_on_id, []).append(text)
+        for row in rows:
+            row.costs = ", ".join(found.get(row.pk, []))
+
+    @admin.display(description=_("Product"))
+    def of_product(self, row: Any) -> str:
+        return str(row.feature.product)
+
+    @admin.display(description=_("Raises"))
+    def raises(self, row: Any) -> str:
+        return str(row.feature)
+
+    @admin.display(description=_("Price"))
+    def prices_now(self, row: Any) -> SafeString | str:
+        return row.costs or NOTHING
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What has a price may have been sold; it can be taken off sale."""
+        if obj is not None and obj.prices.exists():
+            return False
+        return bool(super().has_delete_permission(request, obj))
 
 
 class CouponForm(forms.ModelForm):  # type: ignore[type-arg]

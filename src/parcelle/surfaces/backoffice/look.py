@@ -140,6 +140,7 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
             [
                 _item(_("Products"), "inventory_2", _page("catalog_product")),
                 _item(_("Plans"), "sell", _page("catalog_plan")),
+                _item(_("Add-ons"), "add_shopping_cart", _page("catalog_addon")),
                 _item(_("Coupons"), "local_offer", _page("catalog_coupon")),
             ],
         ),

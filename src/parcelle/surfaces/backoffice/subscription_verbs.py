@@ -61,13 +61,15 @@ TRY_AGAIN = Verb(
 
 CANCEL = Verb(
     name="cancel",
-    label=gettext_lazy("Cancel at the end of the period"),
+    label=gettext_lazy("Cancel at period end"),
     icon="event_busy",
     meaning=gettext_lazy(
         "Everything works until the period that is paid ends; then the instance rests and its data is kept for as long "
         "as the plan says. The customer is told, and can take it back until then."
     ),
-    question=ngettext_lazy("Cancel this subscription?", "Cancel %(count)d subscriptions?", "count"),
+    question=ngettext_lazy(
+        "Cancel this subscription at period end?", "Cancel %(count)d subscriptions at period end?", "count"
+    ),
     foresee=_if_it(
         lambda row: row.state in _RUNNING and row.cancel_at is None, lambda _row: _("It ends with what is paid.")
     ),
@@ -78,13 +80,15 @@ CANCEL = Verb(
 
 CANCEL_NOW = Verb(
     name="cancel_now",
-    label=gettext_lazy("Cancel now"),
+    label=gettext_lazy("Cancel immediately"),
     icon="block",
     meaning=gettext_lazy(
         "The instance rests within seconds, and its data is kept for as long as the plan says. What is paid and not "
         "used is not given back by this: refund the payment if it should be."
     ),
-    question=ngettext_lazy("Cancel this subscription now?", "Cancel %(count)d subscriptions now?", "count"),
+    question=ngettext_lazy(
+        "Cancel this subscription immediately?", "Cancel %(count)d subscriptions immediately?", "count"
+    ),
     foresee=_if_it(lambda row: row.state in _RUNNING, lambda _row: _("Its instance rests from now on.")),
     do=_cancel(at_once=True),
     done=gettext_lazy("Done: it is cancelled."),

@@ -1,13 +1,17 @@
-"""Who may see an order."""
+"""What a visitor orders, and who may see an order."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest
 
 from parcelle.domain.billing import order_links
 from parcelle.domain.billing.models import Order
+from parcelle.domain.catalog import offers
+from parcelle.domain.catalog.models import Price
 from parcelle.domain.tenancy.queries import is_member
 
 _SESSION_KEY = "own_orders"
@@ -23,6 +27,17 @@ def choose(request: HttpRequest, price_id: UUID) -> None:
 
 def chosen(request: HttpRequest) -> str:
     return str(request.session.get(_CHOSEN, ""))
+
+
+def quantities(said: Mapping[str, Any], price: Price) -> dict[UUID, int]:
+    """How many of each add-on were asked for beside a plan, as far as there may be so many."""
+    found = {}
+    for one in offers.add_ons(price):
+        typed = str(said.get(f"add_on_{one.add_on_id}") or "").strip()
+        number = int(typed) if typed.isdecimal() and len(typed) < 8 else 0
+        if number:
+            found[one.add_on_id] = min(number, one.add_on.most)
+    return found
 
 
 def remember(request: HttpRequest, order_id: UUID) -> None:

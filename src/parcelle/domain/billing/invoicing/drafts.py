@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 
 from parcelle.core import events
 from parcelle.core.money import Money
-from parcelle.domain.billing import payment_states, periods, sellers, taxes
+from parcelle.domain.billing import baskets, payment_states, periods, sellers, taxes
 from parcelle.domain.billing.events import InvoicePaid
 from parcelle.domain.billing.invoicing import details, mentions, requests
 from parcelle.domain.billing.invoicing.content import CARD, INVOICE, ONLINE, TRANSFER, Content, Line, with_discount
@@ -75,27 +75,47 @@ def paying(order: Order) -> Payment | None:
 
 
 def _of_order(order: Order, started_at: datetime) -> Content:
-    plan, interval = order.plan, order.price.interval
+    days = _days(started_at, order.period_end or _one_later(started_at, order.price.interval))
     with translation.override(order.language):
-        line = Line(
-            name=f"{plan.product.name} {plan.name}",
-            description=mentions.subscription(interval),
-            price=Money(order.subtotal_minor, order.currency),
-            tax=Decision.read(order.tax),
-            **_days(started_at, order.period_end or _one_later(started_at, interval)),
-        )
         discount = Money(order.discount_minor, order.currency)
-        lines = with_discount([line], discount, mentions.coupon(order.coupon.code) if order.coupon else "")
+        reason = mentions.coupon(order.coupon.code) if order.coupon else ""
+        lines = with_discount(_lines(order, {"tax": Decision.read(order.tax), **days}), discount, reason)
     return Content(
         kind=INVOICE,
         language=order.language,
         currency=order.currency,
         country=order.buyer.get("country", "FR"),
         lines=tuple(lines),
-        starts_on=line.starts_on,
-        ends_on=line.ends_on,
         reference=order.number,
+        **days,
     )
+
+
+def _lines(order: Order, common: dict[str, Any]) -> list[Line]:
+    """The plan, and each add-on by itself, in the language that is active."""
+    plan, subtotal = order.plan, Money(order.subtotal_minor, order.currency)
+    parts = [part for part in baskets.parts(order) if part.amount]
+    rest = subtotal - Money.total((part.amount for part in parts), order.currency)
+    if rest.minor < 0 or any(part.amount.minor * part.more < 0 for part in parts):
+        # A change that is cheaper than its parts, since it begins before the end of what was paid.
+        rest, parts = subtotal, []
+    first = Line(
+        name=f"{plan.product.name} {plan.name}",
+        description=mentions.subscription(order.price.interval),
+        price=rest,
+        **common,
+    )
+    lines = [_add_on_line(order, part, common) for part in parts]
+    return [first, *lines] if rest else lines
+
+
+def _add_on_line(order: Order, part: baskets.Part, common: dict[str, Any]) -> Line:
+    name, sold = part.extra.price.add_on.name, part.extra.price
+    if order.kind != Order.CHANGE:
+        about = mentions.subscription(sold.interval)
+        return Line(name=name, description=about, price=sold.amount, quantity=part.extra.quantity, **common)
+    sign = 1 if part.amount.minor > 0 else -1
+    return Line(name=name, description=mentions.add_ons(part.more), price=part.amount * sign, quantity=sign, **common)
 
 
 def _one_later(started_at: datetime, interval: str) -> datetime:

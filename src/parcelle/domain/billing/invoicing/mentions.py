@@ -63,6 +63,13 @@ def subscription(interval: str) -> str:
     return _("Yearly subscription") if interval == "year" else _("Monthly subscription")
 
 
+def add_ons(more: int) -> str:
+    """What a change in the middle of a period is about."""
+    if more < 0:
+        return _("%(count)d fewer, for the rest of the period") % {"count": -more}
+    return _("%(count)d more, for the rest of the period") % {"count": more}
+
+
 def coupon(code: str) -> str:
     return _("Code %(code)s") % {"code": code}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from parcelle.core.money import Money
-from parcelle.domain.billing import order_states, price_changes, sellers, states, taxes
+from parcelle.domain.billing import baskets, order_states, price_changes, sellers, states, taxes
 from parcelle.domain.billing.invoicing import details
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.quotes import quote
@@ -17,6 +17,7 @@ class Upcoming:
     subscription: Subscription
     at: datetime
     total: Money
+    extras: baskets.Extras = ()
 
 
 def of(subscription: Subscription) -> Upcoming | None:
@@ -27,11 +28,12 @@ def of(subscription: Subscription) -> Upcoming | None:
         return None
     asked = subscription.orders.filter(kind=Order.RENEWAL, state=order_states.OPEN).first()
     if asked is not None and asked.due_at is not None:
-        return Upcoming(subscription=subscription, at=asked.due_at, total=asked.due)
+        return Upcoming(subscription=subscription, at=asked.due_at, total=asked.due, extras=baskets.read(asked.extras))
     price = price_changes.price_at(subscription.next_price or subscription.price, subscription.period_end)
     known = details.of(subscription.organization)
     seller = sellers.current().for_taxes()
     buyer = details.for_taxes(known) if known else taxes.Buyer(country=seller.country, business=True)
     decision = taxes.decide(seller, buyer, rate=subscription.plan.product.vat_rate)
-    total = quote(price.amount, coupon=None, decision=decision).total
-    return Upcoming(subscription=subscription, at=subscription.period_end, total=total)
+    basket = baskets.Basket(price, baskets.next_extras(subscription))
+    total = quote(basket.amount, coupon=None, decision=decision).total
+    return Upcoming(subscription=subscription, at=subscription.period_end, total=total, extras=basket.extras)

@@ -38,6 +38,8 @@ class Order(models.Model):
     request_id = models.UUIDField(unique=True, editable=False)
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="orders", verbose_name=_("plan"))
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="orders", verbose_name=_("price"))
+    # What is bought beside the plan; see `baskets`.
+    extras = models.JSONField(_("add-ons"), default=list, blank=True)
     coupon = models.ForeignKey(
         Coupon, on_delete=models.PROTECT, null=True, blank=True, related_name="orders", verbose_name=_("coupon")
     )

@@ -35,6 +35,9 @@ class Subscription(models.Model):
     next_price = models.ForeignKey(
         Price, on_delete=models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("price from then on")
     )
+    # What it has beside the plan, and goes over to with the next period; see `baskets`. Null: the same.
+    extras = models.JSONField(_("add-ons"), default=list, blank=True)
+    next_extras = models.JSONField(_("add-ons from then on"), null=True, blank=True)
     cancel_at = models.DateTimeField(_("cancelled as of"), null=True, blank=True)
     cancel_reason = models.CharField(_("reason"), max_length=500, blank=True)
     trial_ends_at = models.DateTimeField(_("trial ends"), null=True, blank=True)

@@ -15,8 +15,15 @@ from ninja.responses import Status as Answer
 
 from parcelle.core import phones
 from parcelle.core.money import Money
-from parcelle.domain.billing import checkout_options, order_states, payment_states, payments, vat_numbers
-from parcelle.domain.billing.errors import CouponRefused, GatewayUnusable, NotOnSale, OrderClosed, PaymentOpen
+from parcelle.domain.billing import baskets, checkout_options, order_states, payment_states, payments, vat_numbers
+from parcelle.domain.billing.errors import (
+    AddOnRefused,
+    CouponRefused,
+    GatewayUnusable,
+    NotOnSale,
+    OrderClosed,
+    PaymentOpen,
+)
 from parcelle.domain.billing.models import Order
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.taxes import EU, Decision
@@ -99,7 +106,12 @@ def create(request: HttpRequest, response: HttpResponse, body: sales.CreateOrder
             user=token.user if own else None,
             now=now,
             actor=tokens.actor_of(request),
+            add_ons={one.add_on_id: one.quantity for one in body.add_ons},
         )
+    except AddOnRefused as refused:
+        detail = str(refusals.ADD_ONS[refused.code])
+        errors = [{"pointer": "#/addOns", "code": refused.code, "detail": detail}]
+        raise Problem("not-on-sale", detail, errors=errors) from None
     except NotOnSale:
         raise Problem("not-on-sale") from None
     except CouponRefused as refused:
@@ -294,6 +306,16 @@ def _details(order: Order) -> sales.OrderDetails:
     open_ = order.state == order_states.OPEN and order.expires_at > timezone.now()
     return sales.OrderDetails(
         **_summary(order).model_dump(),
+        add_ons=[
+            sales.OrderedAddOn(
+                add_on_id=part.extra.price.add_on_id,
+                name=part.extra.price.add_on.name,
+                quantity=part.more,
+                amount=sales.Amount.of(part.amount),
+            )
+            for part in baskets.parts(order)
+            if part.more
+        ],
         customer=_customer(order),
         tax_rate=f"{decision.rate:f}",
         tax_note=str(refusals.WHY_NO_TAX[decision.reason]) if decision.reason in refusals.WHY_NO_TAX else None,

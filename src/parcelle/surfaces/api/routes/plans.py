@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, cast
 from uuid import UUID
 
@@ -43,7 +44,9 @@ def index(
     filters = {"productSlug": product_slug, "currency": currency, "interval": interval}
     rows = offers.plans(product=product_slug, currency=currency, interval=interval)
     plans, about = part(rows, path="/api/tenants/plans/", limit=limit, offset=offset, filters=filters)
-    return sales.PlanPage(items=[_plan(plan, currency=currency, interval=interval) for plan in plans], **about)
+    beside = offers.add_ons_of({plan.product_id for plan in plans})
+    items = [_plan(plan, beside.get(plan.product_id, []), currency=currency, interval=interval) for plan in plans]
+    return sales.PlanPage(items=items, **about)
 
 
 @router.get(
@@ -55,7 +58,8 @@ def index(
 )
 def show(request: HttpRequest, plan_id: UUID) -> sales.Plan:
     """A plan on sale with all its current prices. Needs no token."""
-    return _plan(_find(request, plan_id))
+    plan = _find(request, plan_id)
+    return _plan(plan, offers.add_ons_of([plan.product_id]).get(plan.product_id, []))
 
 
 @router.get(
@@ -81,7 +85,9 @@ def _find(request: HttpRequest, plan_id: UUID) -> models.Plan:
     return plan
 
 
-def _plan(plan: models.Plan, *, currency: str | None = None, interval: str | None = None) -> sales.Plan:
+def _plan(
+    plan: models.Plan, beside: Sequence[models.AddOn], *, currency: str | None = None, interval: str | None = None
+) -> sales.Plan:
     english = _english()
     prices: list[models.Price] = plan.current  # type: ignore[attr-defined]
     return sales.Plan(
@@ -111,6 +117,24 @@ def _plan(plan: models.Plan, *, currency: str | None = None, interval: str | Non
         ),
         prices=[
             _price(price, prices)
+            for price in prices
+            if currency in {None, price.currency} and interval in {None, price.interval}
+        ],
+        add_ons=[_add_on(one, currency=currency, interval=interval) for one in beside if offers.goes_with(one, plan)],
+    )
+
+
+def _add_on(one: models.AddOn, *, currency: str | None, interval: str | None) -> sales.AddOn:
+    prices: list[models.AddOnPrice] = one.current  # type: ignore[attr-defined]
+    return sales.AddOn(
+        add_on_id=one.pk,
+        name=one.name,
+        metric=one.feature.key,
+        most=one.most,
+        prices=[
+            sales.AddOnPrice(
+                interval=cast("sales.Interval", price.interval), amount=sales.Amount.of(price.amount), adds=price.adds
+            )
             for price in prices
             if currency in {None, price.currency} and interval in {None, price.interval}
         ],

@@ -19,15 +19,17 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import orders, sellers, vat_numbers
-from parcelle.domain.billing.errors import CouponRefused, NotOnSale
+from parcelle.domain.billing import baskets, orders, sellers, vat_numbers
+from parcelle.domain.billing.baskets import Basket
+from parcelle.domain.billing.errors import AddOnRefused, CouponRefused, NotOnSale
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.quotes import yearly_saving
 from parcelle.domain.billing.taxes import EU
+from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import Price
 from parcelle.journeys import checkout
 from parcelle.surfaces.portal import visitor
-from parcelle.surfaces.portal.ordering import choose, chosen, remember
+from parcelle.surfaces.portal.ordering import choose, chosen, quantities, remember
 from parcelle.surfaces.portal.register_form import PERSON, RegisterForm
 from parcelle.surfaces.portal.summary import Summary
 from parcelle.surfaces.refusals import coupon_sentence
@@ -73,11 +75,12 @@ def _place(request: HttpRequest, form: RegisterForm, price: Price, user: User | 
             language=(get_language() or settings.LANGUAGE_CODE)[:2],
             user=user,
             now=timezone.now(),
+            add_ons=quantities(request.POST, price),
         )
     except CouponRefused as refused:
         form.add_error("coupon", coupon_sentence(refused.code))
         return _page(request, form, price, alerts=[_("Please check the marked fields.")], status=422)
-    except NotOnSale:
+    except (AddOnRefused, NotOnSale):
         return redirect("pricing")
     remember(request, order.pk)
     return redirect("order", order_id=order.pk)
@@ -102,12 +105,14 @@ def _page(
         else {name: form.get_initial_for_field(form.fields[name], name) for name in form.fields}
     )
     other = _other_interval(price)
+    chosen_ones = quantities(said, price)
     context = {
         "form": form,
         "price": price,
         "alerts": alerts or [],
         "summary": _summary(request, said, price),
         "eu": sorted(EU),
+        "add_ons": [(one, chosen_ones.get(one.add_on_id, 0)) for one in offers.add_ons(price)],
         "other": other,
         "other_saving": yearly_saving(price.amount, other.amount) if other and other.interval == Price.YEAR else 0,
         # Where a sign-in leads back to: the same plan with the same code.
@@ -128,13 +133,15 @@ def _summary(request: HttpRequest, said: Any, price: Price) -> Summary:
         vat_number=number,
         vat_number_valid=valid,
     )
+    add_ons = quantities(said, price)
     code, refused = str(said.get("coupon") or "").strip()[:40], ""
     try:
-        sum_ = orders.preview(price, coupon_code=code, buyer=buyer, now=timezone.now())
+        sum_ = orders.preview(price, coupon_code=code, buyer=buyer, now=timezone.now(), add_ons=add_ons)
     except CouponRefused as refusal:
         refused = coupon_sentence(refusal.code)
-        sum_ = orders.preview(price, coupon_code="", buyer=buyer, now=timezone.now())
-    return Summary.of_price(price, sum_, coupon="" if refused else code, refused=refused, vat_remark=remark)
+        sum_ = orders.preview(price, coupon_code="", buyer=buyer, now=timezone.now(), add_ons=add_ons)
+    basket = Basket(price, baskets.choose(price, add_ons))
+    return Summary.of_basket(basket, sum_, coupon="" if refused else code, refused=refused, vat_remark=remark)
 
 
 def _vat_number(request: HttpRequest, said: Any) -> tuple[str, bool | None, str]:

@@ -20,15 +20,24 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import entitlement, order_states, saved_methods, states
+from parcelle.domain.billing import baskets, entitlement, order_states, saved_methods, states
 from parcelle.domain.billing import queries as billing
-from parcelle.domain.billing.errors import ChangeRefused, NotActive, NotOnSale, NotRenewable, PaymentOpen
+from parcelle.domain.billing.errors import (
+    AddOnRefused,
+    ChangeRefused,
+    NotActive,
+    NotOnSale,
+    NotRenewable,
+    PaymentOpen,
+)
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.plan_changes import Change
-from parcelle.domain.catalog.models import Price
+from parcelle.domain.catalog import offers
+from parcelle.domain.catalog.models import AddOnPrice, Price
 from parcelle.domain.tenancy.models import Membership
 from parcelle.domain.tenancy.queries import role_of
 from parcelle.journeys import cancellation, change_plan
+from parcelle.surfaces.refusals import ADD_ONS
 
 _MAY_CHANGE = frozenset({Membership.OWNER, Membership.ADMIN})
 _REFUSALS: dict[type[Exception], Promise] = {
@@ -37,6 +46,13 @@ _REFUSALS: dict[type[Exception], Promise] = {
     NotRenewable: _("There is nothing to pay for this subscription at the moment."),
     NotOnSale: _("This plan is no longer on sale. Choose another one."),
     ChangeRefused: _("This plan cannot be chosen for this subscription."),
+    AddOnRefused: ADD_ONS["too_many"],
+}
+_WHY_NO_CHANGE: dict[str, Promise] = {
+    "same": _("Nothing changes: that is what you have already."),
+    "overdue": _("Pay the period that is due first, then change what you have."),
+    "add_ons": ADD_ONS["not_with_plan"],
+    "scheduled": _("Another interval is noted for the end of your period. Change your add-ons after that."),
 }
 
 
@@ -46,6 +62,16 @@ class Offer:
 
     price: Price
     change: Change
+
+
+@dataclass(frozen=True)
+class AddOnLine:
+    """An add-on that they have or can have: how many, from the next period on, and what one more costs now."""
+
+    price: AddOnPrice
+    quantity: int
+    following: int
+    one_more: Change | None
 
 
 @login_required
@@ -60,6 +86,8 @@ def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
         "may_change": may_change,
         "waiting": waiting.order_by("-created_at").first(),
         "offers": _offers(found, now=now) if may_change else [],
+        "extras": baskets.read(found.extras),
+        "add_ons": _add_ons(found, now=now),
         "saved": saved_methods.of(found.organization_id),
         "kept_until": entitlement.kept_until(found),
         "paused": found.suspended_for == states.PAUSED,
@@ -87,7 +115,36 @@ def _offers(found: Subscription, *, now: datetime) -> list[Offer]:
         plan__product=found.plan.product, plan__enabled=True, retired_at=None, currency=found.price.currency
     ).exclude(pk__in=[found.price_id, found.next_price_id])
     rows = prices.select_related("plan__product").order_by("interval", "amount_minor")
-    return [Offer(price, change_plan.preview(found, price, now=now)) for price in rows]
+    return [offer for price in rows if (offer := _offer(found, price, now=now)) is not None]
+
+
+def _offer(found: Subscription, price: Price, *, now: datetime) -> Offer | None:
+    try:
+        return Offer(price, change_plan.preview(found, price, now=now))
+    except ChangeRefused:
+        return None
+
+
+def _add_ons(found: Subscription, *, now: datetime) -> list[AddOnLine]:
+    """What is sold beside their plan, and what they have of it, also where it is no longer sold."""
+    if found.price is None or found.state not in {states.ACTIVE, states.PAST_DUE}:
+        return []
+    has = {extra.price.add_on_id: extra for extra in baskets.read(found.extras)}
+    following = {extra.price.add_on_id: extra.quantity for extra in baskets.next_extras(found)}
+    sold = {one.add_on_id: one for one in offers.add_ons(found.price)}
+    lines = []
+    for key in [*sold, *(key for key in has if key not in sold)]:
+        quantity = has[key].quantity if key in has else 0
+        price = has[key].price if key in has else sold[key]
+        lines.append(AddOnLine(price, quantity, following.get(key, 0), _one_more(found, key, quantity, now=now)))
+    return lines
+
+
+def _one_more(found: Subscription, add_on_id: UUID, quantity: int, *, now: datetime) -> Change | None:
+    try:
+        return change_plan.preview_add_ons(found, {add_on_id: quantity + 1}, now=now)
+    except (AddOnRefused, ChangeRefused):
+        return None
 
 
 @login_required
@@ -99,7 +156,8 @@ def act(request: HttpRequest, subscription_id: UUID, verb: str) -> HttpResponse:
     try:
         order = _VERBS[verb](request, found, timezone.now())
     except tuple(_REFUSALS) as refused:
-        messages.error(request, str(_REFUSALS[type(refused)]))
+        code = refused.code if isinstance(refused, ChangeRefused) else ""
+        messages.error(request, str(_WHY_NO_CHANGE.get(code, _REFUSALS[type(refused)])))
         order = None
     if order is not None and order.state == order_states.OPEN:
         return redirect("order", order_id=order.pk)
@@ -125,7 +183,33 @@ def _change(request: HttpRequest, found: Subscription, now: datetime) -> Order |
     )
     if order is not None and order.state == order_states.FULFILLED:
         messages.success(request, gettext("Done: your new plan counts from now on."))
-    if order is None:
+    if order is None and price_id == found.price_id:
+        messages.success(request, gettext("Noted: you keep your present plan."))
+    elif order is None:
+        messages.success(request, gettext("Noted: the change counts from the end of the period that is paid."))
+    return order
+
+
+def _change_add_ons(request: HttpRequest, found: Subscription, now: datetime) -> Order | None:
+    try:
+        add_on_id, request_id = UUID(request.POST["add_on"]), UUID(request.POST["request"])
+        quantity = int(request.POST["quantity"])
+    except (KeyError, ValueError):
+        raise Http404 from None
+    had = {extra.price.add_on_id: extra.quantity for extra in baskets.read(found.extras)}
+    order = change_plan.change_add_ons(
+        found.pk,
+        quantities={add_on_id: quantity},
+        request_id=request_id,
+        actor=_actor(request),
+        now=now,
+        at_once=request.POST.get("when") == "now",
+    )
+    if order is not None and order.state == order_states.FULFILLED:
+        messages.success(request, gettext("Done: your add-ons count from now on."))
+    if order is None and quantity == had.get(add_on_id, 0):
+        messages.success(request, gettext("Noted: you keep your present add-ons."))
+    elif order is None:
         messages.success(request, gettext("Noted: the change counts from the end of the period that is paid."))
     return order
 
@@ -158,6 +242,7 @@ def _come_back(_request: HttpRequest, found: Subscription, now: datetime) -> Ord
 
 _VERBS: dict[str, Callable[[HttpRequest, Subscription, datetime], Order | None]] = {
     "change": _change,
+    "add-ons": _change_add_ons,
     "cancel": _cancel,
     "take-back": _take_back,
     "pause": _pause,

@@ -15,11 +15,13 @@ const fits = () => {
   form.querySelectorAll("[data-buyer]").forEach((box) => { box.hidden = form.elements.kind.value === "person"; });
 };
 
+const addOns = form.querySelectorAll("[data-add-ons] input");
 let asked = 0;
 const refresh = async () => {
   const number = ++asked;
   const values = new URLSearchParams();
   for (const name of ["price", "country", "kind", "company", "email", "vat_number", "coupon"]) values.set(name, form.elements[name].value);
+  addOns.forEach((field) => values.set(field.name, field.value));
   const answer = await fetch(`${form.dataset.register}?${values}`, { cache: "no-store" });
   if (!answer.ok || number !== asked) return;
   place.innerHTML = await answer.text();
@@ -60,6 +62,7 @@ form.elements.kind.forEach((choice) => choice.addEventListener("change", () => {
 form.elements.company.addEventListener("change", soon);
 form.elements.email.addEventListener("change", soon);
 form.elements.vat_number.addEventListener("change", soon);
+addOns.forEach((field) => field.addEventListener("input", soon));
 coupon.addEventListener("input", soon);
 apply.addEventListener("click", (event) => { event.preventDefault(); quietly(); });
 remove.addEventListener("click", () => { coupon.value = ""; coupon.focus(); quietly(); });
