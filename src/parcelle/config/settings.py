@@ -25,6 +25,8 @@ def database(url: str) -> dict[str, object]:
     # Without a pool a command that runs once says at once that nothing answers.
     if size := environment.number("PARCELLE_DATABASE_POOL", 32):
         options["pool"] = {"min_size": 1, "max_size": size, "timeout": 15}
+    if environment.flag("PARCELLE_DATABASE_PREPARE", True):
+        options |= {"server_side_binding": True, "prepare_threshold": 3}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.path.lstrip("/"),

@@ -75,7 +75,7 @@ def programs(home: Home, *, postgres: Postgres | None, bind: str, port: int) -> 
             "web",
             [
                 sys.executable, "-m", "granian", "--interface", "asgi", "--host", bind, "--port", str(port),
-                "--workers", str(environment.number("PARCELLE_WEB_WORKERS", 1)), "--no-ws",
+                "--workers", str(environment.number("PARCELLE_WEB_WORKERS", min(2, os.cpu_count() or 1))), "--no-ws",
                 # Pages that listen for events stay open for ever: a shutdown must not wait for them.
                 "--workers-kill-timeout", "2", "--respawn-failed-workers",
                 "parcelle.config.asgi:application",

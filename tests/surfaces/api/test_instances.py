@@ -154,6 +154,11 @@ def test_everything_missing_is_listed_at_once(operator: Asking) -> None:
     assert problem["detail"] == "3 fields are not as they must be."
 
 
+def test_a_filter_given_twice_is_refused(operator: Asking) -> None:
+    answer = operator.get("/api/instances?clientName=acme-corp&clientName=beta-corp")
+    assert (answer.status_code, content(answer)["errors"][0]["parameter"]) == (400, "clientName")
+
+
 @pytest.mark.parametrize("name", ["acm", "a" * 50, "---", "123", "a-b-c"])
 def test_every_name_that_the_contract_allows_is_taken(operator: Asking, name: str) -> None:
     assert operator.create(clientName=name).status_code == 202

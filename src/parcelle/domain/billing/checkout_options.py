@@ -19,9 +19,9 @@ class Option:
 
 def of(order: Order) -> list[Option]:
     """Those that are switched on and can take the order's currency from the buyer's country."""
-    options = []
-    for name in gateways.offered():
-        gateway = gateways.open_gateway(name)
-        if gateway.accepts(order.due, order.buyer.get("country", "")):
-            options.append(Option(name=name, asks=gateway.abilities.asks, saves=gateway.abilities.saves))
-    return options
+    country = order.buyer.get("country", "")
+    return [
+        Option(name=name, asks=gateway.abilities.asks, saves=gateway.abilities.saves)
+        for name, gateway in gateways.open_offered().items()
+        if gateway.accepts(order.due, country)
+    ]

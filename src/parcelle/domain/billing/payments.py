@@ -57,7 +57,7 @@ def begin(
 
     Raises OrderClosed, PaymentOpen while an earlier attempt may still succeed, GatewayUnusable.
     """
-    opened = gateways.open_gateway(gateway)
+    opened = gateways.open_offered().get(gateway)
     try:
         with transaction.atomic():
             order = Order.objects.select_for_update().get(pk=order_id)
@@ -65,7 +65,7 @@ def begin(
                 return earlier
             if order.state != order_states.OPEN or order.expires_at <= now:
                 raise OrderClosed
-            if gateway not in gateways.offered() or not opened.accepts(order.due, order.buyer["country"]):
+            if opened is None or not opened.accepts(order.due, order.buyer["country"]):
                 raise GatewayUnusable(gateway)
             return Payment.objects.create(
                 number=_number(now),
@@ -142,8 +142,7 @@ def _ask(payment: Payment, call: Any, *, now: datetime, first: bool) -> Outcome 
 def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
     """Writes down what the payment service said; what was known before and is stronger stays."""
     # The order first, always: whoever locks both locks them in this order.
-    order_id = Payment.objects.values_list("order_id", flat=True).get(pk=payment_id)
-    order = Order.objects.select_for_update().get(pk=order_id)
+    order = Order.objects.select_for_update(of=("self",)).get(payments=payment_id)
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     _remember(payment, outcome)
     if isinstance(outcome, Paid):

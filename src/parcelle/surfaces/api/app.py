@@ -64,6 +64,10 @@ class _StrictJson(Parser):
         except (ValueError, RecursionError):
             raise Problem("malformed-json") from None
 
+    def parse_querydict(self, data: Any, list_fields: list[str], request: HttpRequest) -> Any:
+        """What is given twice is a list, and refused where one value is asked for: which of them was meant?"""
+        return {name: found if name in list_fields or len(found) > 1 else found[0] for name, found in data.lists()}
+
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
