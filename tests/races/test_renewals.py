@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
 from parcelle.domain.billing import automatic, dunning, ledger, renewals, subscriptions
+from parcelle.domain.billing.ledger import postings
 from parcelle.domain.billing.ledger import queries as books
-from parcelle.domain.billing.models import DunningStep, Order, Payment, SavedMethod, Subscription
+from parcelle.domain.billing.models import DunningStep, LedgerTransaction, Order, Payment, SavedMethod, Subscription
 from tests.domain.billing.subscribing import DAY, START, asked, pay, run, shop, subscribe
 from tests.together import at_once, meeting
 
@@ -23,6 +25,15 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def due(subscription: Subscription) -> datetime:
     assert subscription.period_end is not None
     return subscription.period_end
+
+
+def due_of(order: Order) -> datetime:
+    assert order.due_at is not None
+    return order.due_at
+
+
+def order_without_lock(order_id: UUID) -> Order:
+    return Order.objects.select_related("price__plan").get(pk=order_id)
 
 
 def unlocked(subscription_id: UUID) -> Subscription:
@@ -56,7 +67,23 @@ def test_p24_ten_workers_remind_once() -> None:
     assert Fact.objects.filter(name="RenewalReminderDue").count() == 2
 
 
-def test_p10_ten_workers_begin_one_automatic_payment() -> None:
+def test_control_p24_without_the_locks_the_index_has_to_stop_the_second_reminder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscription = subscribe(shop().bronze)
+    run(due(subscription) - 7 * DAY)
+    order = asked(subscription)
+    assert order is not None
+    monkeypatch.setattr(dunning, "_lock_order", order_without_lock)
+    monkeypatch.setattr(dunning, "lock", unlocked)
+    monkeypatch.setattr(dunning, "_not_noted", meeting(dunning._not_noted))
+    outcome = at_once([partial(dunning.step, order.pk, now=due(subscription) - 3 * DAY)] * 2)
+    assert [type(error).__name__ for error in outcome.errors] == ["IntegrityError"]
+    assert Fact.objects.filter(name="RenewalReminderDue").count() == 2
+
+
+def renewal_to_charge() -> Order:
+    """The open renewal of a customer who agreed to have it taken."""
     subscription = subscribe(shop().bronze)
     SavedMethod.objects.create(
         organization=subscription.organization,
@@ -69,8 +96,24 @@ def test_p10_ten_workers_begin_one_automatic_payment() -> None:
     run(due(subscription) - 7 * DAY)
     order = asked(subscription)
     assert order is not None
-    begun = at_once([partial(automatic.begin, order.pk, now=due(subscription))] * 10).all()
+    return order
+
+
+def test_p10_ten_workers_begin_one_automatic_payment() -> None:
+    order = renewal_to_charge()
+    begun = at_once([partial(automatic.begin, order.pk, now=due_of(order))] * 10).all()
     assert len([one for one in begun if one is not None]) == order.payments.count() == 1
+
+
+def test_control_p10_without_the_locks_two_workers_would_carry_out_one_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its key, which follows from the day, has to hold then: both would hand over the same attempt."""
+    order = renewal_to_charge()
+    monkeypatch.setattr(automatic, "_lock_order", meeting(order_without_lock))
+    monkeypatch.setattr(automatic, "lock", unlocked)
+    begun = at_once([partial(automatic.begin, order.pk, now=due_of(order))] * 2).all()
+    assert begun == [order.payments.get().pk] * 2
 
 
 def test_p08_a_paid_renewal_is_given_once() -> None:
@@ -115,3 +158,19 @@ def test_p05_credit_is_used_once_by_two_subscriptions_at_once() -> None:
     used = sum(Order.objects.filter(kind=Order.RENEWAL).values_list("credit_minor", flat=True))
     left = books.credit(both[0].organization_id).get("EUR", Money(0, "EUR")).minor
     assert used + left == 7200 and left >= 0
+
+
+def test_control_p05_without_the_lock_credit_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = two_of_one_customer()
+    together, post = meeting(lambda: None), postings.post
+
+    def post_together(**named: Any) -> bool:
+        if named["kind"] == LedgerTransaction.CREDIT_APPLIED:
+            together()
+        return post(**named)
+
+    monkeypatch.setattr(postings, "_one_at_a_time", lambda _party: None)
+    monkeypatch.setattr(postings, "post", post_together)
+    at_once([partial(renewals.renew, one.pk, now=START + 22 * DAY) for one in both]).all()
+    used = sum(Order.objects.filter(kind=Order.RENEWAL).values_list("credit_minor", flat=True))
+    assert used > 7200

@@ -25,6 +25,8 @@ def remind(fact: Fact) -> None:
     days = fact.data["days"]
     kind = "renewal_due" if days < 0 else "renewal_overdue"
     assert order.grace_until is not None and order.due_at is not None
+    if order.kind == Order.RECOVERY:
+        kind = "charged_back"
     saved = saved_methods.of(order.organization_id) if days < 0 else None
     if saved is not None:
         # Said once, in time to change one's mind: there is nothing to do.
@@ -48,8 +50,9 @@ def tell_suspended(fact: Fact) -> None:
     reason = fact.data["reason"]
     key = f"suspended:{subscription.pk}:{fact.pk}"
     keep_until = until.isoformat() if until else None
-    order = subscription.orders.filter(kind=Order.RENEWAL, state="open").order_by("-created_at").first()
+    order = subscription.orders.filter(kind__in=Order.DUNNED, state="open").order_by("-created_at").first()
     if reason == states.UNPAID and order is not None:
-        tell_about(order, "subscription_suspended", key, keep_until=keep_until)
+        recovery = order.kind == Order.RECOVERY
+        tell_about(order, "subscription_suspended", key, keep_until=keep_until, recovery=recovery)
     elif reason == states.CANCELLED:
         tell_subscriber(subscription, "subscription_cancelled", key, keep_until=keep_until)

@@ -133,13 +133,13 @@ class _Future:
     def _pay(self, subscription: Subscription, at: datetime) -> None:
         if not self.paid:
             return
-        due = subscription.orders.filter(kind=Order.RENEWAL, state=order_states.OPEN, due_at__lte=at)
+        due = subscription.orders.filter(kind__in=Order.DUNNED, state=order_states.OPEN, due_at__lte=at)
         for order in due.order_by("due_at"):
             orders.mark_paid(order, now=at)
             renewals.fulfil(order.pk, now=at)
 
     def _step(self, subscription: Subscription, at: datetime) -> None:
-        due = subscription.orders.filter(kind=Order.RENEWAL, state=order_states.OPEN, next_step_at__lte=at)
+        due = subscription.orders.filter(kind__in=Order.DUNNED, state=order_states.OPEN, next_step_at__lte=at)
         for order_id in due.values_list("pk", flat=True):
             dunning.step(order_id, now=at)
 
@@ -170,7 +170,7 @@ class _Future:
             if one.state == states.ACTIVE and one.cancel_at is None:
                 moments.append(one.renews_at)
             moments.append(entitlement.kept_until(one))
-        waiting = Order.objects.filter(organization=self.organization, kind=Order.RENEWAL, state=order_states.OPEN)
+        waiting = Order.objects.filter(organization=self.organization, kind__in=Order.DUNNED, state=order_states.OPEN)
         for due_at, next_step_at in waiting.values_list("due_at", "next_step_at"):
             moments += [next_step_at, due_at if self.paid else None]
         return min((moment for moment in moments if moment is not None and moment > at), default=None)

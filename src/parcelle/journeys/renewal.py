@@ -37,7 +37,7 @@ def try_again(subscription_id: UUID, *, now: datetime) -> None:
     """What could not be done for one subscription, once more; what fails again says why in its problem."""
     renewals.note_problem(subscription_id, "")
     each([subscription_id], renewals.renew, problem=renewals.note_problem, now=now)
-    waiting = Order.objects.filter(subscription_id=subscription_id, kind=Order.RENEWAL, state=order_states.OPEN)
+    waiting = Order.objects.filter(subscription_id=subscription_id, kind__in=Order.DUNNED, state=order_states.OPEN)
     each(list(waiting.values_list("pk", flat=True)), dunning.step, problem=dunning.note_problem, now=now)
     each([subscription_id], subscriptions.close, problem=renewals.note_problem, now=now)
 

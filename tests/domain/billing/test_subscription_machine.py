@@ -40,6 +40,7 @@ from parcelle.domain.billing import (
     payment_states,
     payments,
     plan_changes,
+    recoveries,
     refunds,
     renewals,
     revenue,
@@ -259,6 +260,17 @@ class Life(RuleBasedStateMachine):
         with self.at_now():
             taken = ChargedBack(amount=payment.amount, dispute=f"case-{payment.number}")
             payments.record(payment.pk, taken, now=self.now)
+            recoveries.ask(payment.pk, now=self.now)
+
+    @rule(which=some)
+    def win_back(self, which: int) -> None:
+        rows = list(Payment.objects.filter(state="charged_back").order_by("number"))
+        if not rows:
+            return
+        payment = rows[which % len(rows)]
+        with self.at_now():
+            payments.record(payment.pk, Paid(received=payment.amount, won=True), now=self.now)
+            recoveries.win(payment.pk, now=self.now)
 
     # --- the clock --------------------------------------------------------------------------------------
 
@@ -282,7 +294,7 @@ class Life(RuleBasedStateMachine):
         for one in Subscription.objects.filter(state=states.SUSPENDED, suspended_for=states.UNPAID):
             if before.get(one.pk) not in {states.ACTIVE, states.PAST_DUE}:
                 continue
-            order = one.orders.filter(kind=Order.RENEWAL).latest("created_at")
+            order = one.orders.filter(kind__in=Order.DUNNED, state="open").earliest("grace_until")
             assert order.grace_until is not None and order.grace_until <= self.now
             blocking = order.payments.filter(state__in=payment_states.BLOCKING, created_at__lt=order.grace_until)
             assert not blocking.exists()
@@ -333,7 +345,7 @@ class Life(RuleBasedStateMachine):
 
     def p24_who_is_overdue_is_asked_to_pay(self) -> None:
         for one in Subscription.objects.filter(state=states.PAST_DUE):
-            assert one.orders.filter(kind=Order.RENEWAL, state__in=("open", "paid")).exists()
+            assert one.orders.filter(kind__in=Order.DUNNED, state__in=("open", "paid")).exists()
 
     def p26_nobody_is_parked(self) -> None:
         assert list(Subscription.objects.exclude(problem="").values_list("problem", flat=True)) == []

@@ -97,7 +97,8 @@ def test_the_next_period_can_be_paid_from_the_page(owner: Client, subscription: 
     order = asked(subscription)
     assert order is not None
     with time_machine.travel(START + 22 * DAY, tick=False):
-        assert reverse("order", args=[order.pk]) in owner.get(page(subscription)).content.decode()
+        for where in (page(subscription), reverse("billing")):
+            assert reverse("order", args=[order.pk]) in owner.get(where).content.decode()
 
 
 @pytest.mark.parametrize("verb", ["change", "add-ons", "cancel", "take-back", "pause", "go-on", "come-back"])

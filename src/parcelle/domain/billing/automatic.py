@@ -29,7 +29,7 @@ def begin(order_id: UUID, *, now: datetime) -> UUID | None:
 
     While another attempt may still succeed nothing is begun: the next day of the calendar tries again.
     """
-    order = Order.objects.select_for_update(of=("self",)).select_related("price__plan").get(pk=order_id)
+    order = _lock_order(order_id)
     if order.state != order_states.OPEN or order.charge_at is None or order.charge_at > now:
         return None
     assert order.subscription_id is not None and order.due_at is not None
@@ -48,3 +48,7 @@ def begin(order_id: UUID, *, now: datetime) -> UUID | None:
     except (OrderClosed, PaymentOpen, GatewayUnusable):
         return None
     return payment.pk
+
+
+def _lock_order(order_id: UUID) -> Order:
+    return Order.objects.select_for_update(of=("self",)).select_related("price__plan").get(pk=order_id)

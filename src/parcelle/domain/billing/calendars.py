@@ -20,6 +20,7 @@ class Calendar:
     The first of `month` and `year` is when the order for the next period is made. `grace` is how long the customer
     keeps what they have although they have not paid; `grace_by_hand` the same where every payment takes the
     customer, such as Mobile Money and transfers. On the days of `charges` it is taken from a saved method.
+    `grace_charge_back` is the same after a bank took a payment back; 0 suspends at once.
     """
 
     month: tuple[int, ...] = (-7, -3, -1)
@@ -28,6 +29,7 @@ class Calendar:
     charges: tuple[int, ...] = (0, 2, 5)
     grace: int = 7
     grace_by_hand: int = 14
+    grace_charge_back: int = 7
 
     def before(self, interval: str) -> tuple[int, ...]:
         return self.year if interval == Price.YEAR else self.month

@@ -21,15 +21,15 @@ _LOOK_AGAIN = timedelta(minutes=10)
 
 def to_step(now: datetime) -> Iterator[UUID]:
     """Renewals about which something is due."""
-    due = Order.objects.filter(kind=Order.RENEWAL, state=order_states.OPEN, next_step_at__lte=now)
+    due = Order.objects.filter(kind__in=Order.DUNNED, state=order_states.OPEN, next_step_at__lte=now)
     yield from due.order_by("next_step_at").values_list("pk", flat=True).iterator(chunk_size=2000)
 
 
 @transaction.atomic
 def step(order_id: UUID, *, now: datetime) -> bool:
     """Everything about one unpaid renewal that is due at `now`; safe to call twice."""
-    order = Order.objects.select_for_update(of=("self",)).select_related("price__plan").get(pk=order_id)
-    if order.state != order_states.OPEN or order.kind != Order.RENEWAL or order.subscription_id is None:
+    order = _lock_order(order_id)
+    if order.state != order_states.OPEN or order.kind not in Order.DUNNED or order.subscription_id is None:
         return False
     subscription = lock(order.subscription_id)
     assert order.due_at is not None and order.grace_until is not None
@@ -47,6 +47,10 @@ def step(order_id: UUID, *, now: datetime) -> bool:
     if subscription.problem:
         renewals.note_problem(subscription.pk, "")
     return True
+
+
+def _lock_order(order_id: UUID) -> Order:
+    return Order.objects.select_for_update(of=("self",)).select_related("price__plan").get(pk=order_id)
 
 
 def note_problem(order_id: UUID, text: str) -> None:
@@ -75,8 +79,7 @@ def _money_is_on_its_way(order: Order) -> bool:
 def _remind(order: Order, subscription: Subscription, *, now: datetime) -> None:
     """Records the reminder that is due, once; of several that are due the last is sent, the others passed over."""
     due = [day for day in _steps(order) if _at(order, day) <= now]
-    noted = set(order.dunning_steps.values_list("days", flat=True))
-    missing = [day for day in due if day not in noted]
+    missing = _not_noted(order, due)
     if not missing:
         return
     send = missing[-1] == due[-1]
@@ -95,8 +98,15 @@ def _remind(order: Order, subscription: Subscription, *, now: datetime) -> None:
         )
 
 
+def _not_noted(order: Order, due: list[int]) -> list[int]:
+    noted = set(order.dunning_steps.values_list("days", flat=True))
+    return [day for day in due if day not in noted]
+
+
 def _steps(order: Order) -> tuple[int, ...]:
-    return calendars.of(order.price.plan).steps(order.price.interval)
+    calendar = calendars.of(order.price.plan)
+    # A payment that was taken back was told of when it happened.
+    return calendar.after if order.kind == Order.RECOVERY else calendar.steps(order.price.interval)
 
 
 def _at(order: Order, day: int) -> datetime:

@@ -216,6 +216,28 @@ class ChargebackWon:
 
 
 @event
+class DebtAsked:
+    """The order by which a payment that was taken back can be made up for was made."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    order_id: UUID
+    grace_until: datetime
+
+
+@event
+class DebtSettled:
+    """It was made up for, or won back. `resumed`: the subscription was suspended before."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    order_id: UUID
+    plan_id: UUID
+    paid_until: datetime
+    resumed: bool
+
+
+@event
 class RenewalAsked:
     """The order of the next period was made; `due_at` is when the one before ends."""
 

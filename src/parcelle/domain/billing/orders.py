@@ -191,7 +191,7 @@ def to_remind(now: datetime) -> Iterator[UUID]:
     """Orders that somebody left open a while ago and was not reminded of."""
     due = Order.objects.filter(state=order_states.OPEN, reminded_at=None, created_at__lte=now - REMIND_AFTER)
     # A renewal has a calendar of its own.
-    due = due.exclude(kind=Order.RENEWAL)
+    due = due.exclude(kind__in=Order.DUNNED)
     due = due.filter(expires_at__gt=now + REMIND_BEFORE_END)
     yield from due.exclude(payments__state__in=_MONEY_MAY_BE_ON_ITS_WAY).values_list("pk", flat=True)
 

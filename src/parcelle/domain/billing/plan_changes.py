@@ -97,7 +97,9 @@ def preview(subscription: Subscription, price: Price, *, now: datetime, extras: 
 
 def _paid_periods(subscription: Subscription, now: datetime) -> list[Order]:
     """What is paid and not over: the running period, and the next one for who paid early."""
-    paid = subscription.orders.filter(state=order_states.FULFILLED, period_end__gt=now).exclude(kind=Order.CHANGE)
+    paid = subscription.orders.filter(state=order_states.FULFILLED, period_end__gt=now).exclude(
+        kind__in=(Order.CHANGE, Order.RECOVERY)
+    )
     return list(paid.select_related("coupon").order_by("period_start"))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from parcelle.core import events
 from parcelle.core.money import Money
@@ -34,11 +34,13 @@ from parcelle.domain.billing import (
     revenue,
     saved_methods,
     states,
+    subscriptions,
     usage,
 )
 from parcelle.domain.billing.baskets import Basket
 from parcelle.domain.billing.errors import GatewayUnusable, NotRenewable, PaymentOpen
 from parcelle.domain.billing.events import (
+    DebtSettled,
     RenewalAsked,
     RenewalTooLate,
     SubscriptionChanged,
@@ -224,7 +226,11 @@ def place(
 
 def last_order(subscription: Subscription) -> Order | None:
     """The customer's newest order that was paid, for who they are and how they pay."""
-    paid = subscription.orders.filter(state__in=(order_states.PAID, order_states.FULFILLED))
+    return _last(subscription.orders.exclude(kind=Order.RECOVERY))
+
+
+def _last(rows: QuerySet[Order]) -> Order | None:
+    paid = rows.filter(state__in=(order_states.PAID, order_states.FULFILLED))
     return paid.select_related("coupon").order_by("-created_at").first()
 
 
@@ -249,6 +255,9 @@ def pays_by_hand(before: Order | None) -> bool:
 
 def _coupon(subscription: Subscription, before: Order | None, basket: Basket) -> Coupon | None:
     """The coupon of the first payment, as long as it counts for more of them."""
+    if before is not None and before.kind not in (Order.NEW, Order.RENEWAL):
+        # A change has its coupon in its amount.
+        before = _last(subscription.orders.filter(kind__in=(Order.NEW, Order.RENEWAL)))
     coupon = before.coupon if before else None
     if coupon is None or not coupons.goes_on(coupon, plan=basket.price.plan, subtotal=basket.amount):
         return None
@@ -274,7 +283,9 @@ def fulfil(order_id: UUID, *, now: datetime) -> bool:
         _keep_as_credit(order, now=now)
         return False
     was = subscription.state
-    if order.kind in _CHANGES:
+    if order.kind == Order.RECOVERY:
+        settle(subscription, now=now)
+    elif order.kind in _CHANGES:
         _change(order, subscription, now=now)
     else:
         _extend(order, subscription, now=now)
@@ -284,7 +295,20 @@ def fulfil(order_id: UUID, *, now: datetime) -> bool:
     return True
 
 
+def settle(subscription: Subscription, *, now: datetime) -> None:
+    """What had been taken back is there again: who was behind is not any more, and who was suspended for it has what
+    was left of their period. Under the subscription's lock."""
+    if subscription.state == states.SUSPENDED and subscription.suspended_for == states.UNPAID:
+        assert subscription.period_end is not None and subscription.suspended_at is not None
+        left = max(subscription.period_end - subscription.suspended_at, timedelta(0))
+        subscriptions.move_along(subscription, until=now + left)
+    elif subscription.state == states.PAST_DUE:
+        move(subscription, states.ACTIVE, table=_RENEWABLE)
+
+
 def _may_have(order: Order, subscription: Subscription) -> bool:
+    if order.kind == Order.RECOVERY:
+        return True
     if order.kind in _CHANGES:
         return subscription.state in {states.ACTIVE, states.PAST_DUE}
     if subscription.state == states.SUSPENDED:
@@ -343,7 +367,7 @@ def to_roll(now: datetime) -> Iterator[UUID]:
         state=order_states.FULFILLED,
         period_start__gt=OuterRef("period_start"),
         period_start__lte=now,
-    ).exclude(kind=Order.CHANGE)
+    ).exclude(kind__in=(Order.CHANGE, Order.RECOVERY))
     rows = Subscription.objects.filter(Exists(begun), state__in=(states.ACTIVE, states.PAST_DUE))
     yield from rows.values_list("pk", flat=True).iterator(chunk_size=2000)
 
@@ -352,7 +376,9 @@ def to_roll(now: datetime) -> Iterator[UUID]:
 def roll(subscription_id: UUID, *, now: datetime) -> bool:
     """Goes on to the newest paid period that has begun; false when that is the present one already."""
     subscription = lock(subscription_id)
-    begun = subscription.orders.filter(state=order_states.FULFILLED, period_start__lte=now).exclude(kind=Order.CHANGE)
+    begun = subscription.orders.filter(state=order_states.FULFILLED, period_start__lte=now).exclude(
+        kind__in=(Order.CHANGE, Order.RECOVERY)
+    )
     newest = begun.order_by("-period_start").first()
     if newest is None or newest.period_start is None or newest.period_start == subscription.period_start:
         return False
@@ -414,6 +440,8 @@ def _keep_as_credit(order: Order, *, now: datetime) -> None:
 def _record(order: Order, subscription: Subscription, *, resumed: bool, now: datetime) -> None:
     assert subscription.period_end is not None
     kind: Any = SubscriptionChanged if order.kind in _CHANGES else SubscriptionRenewed
+    if order.kind == Order.RECOVERY:
+        kind = DebtSettled
     events.record(
         kind(
             organization_id=subscription.organization_id,
@@ -439,7 +467,7 @@ def offer(subscription_id: UUID, *, now: datetime) -> Order:
     subscription = lock(subscription_id)
     if subscription.price is None or entitlement.of(subscription, now=now) == entitlement.Right.NOTHING:
         raise NotRenewable
-    waiting = subscription.orders.filter(kind=Order.RENEWAL, state=order_states.OPEN, expires_at__gt=now)
+    waiting = subscription.orders.filter(kind__in=Order.DUNNED, state=order_states.OPEN, expires_at__gt=now)
     found = waiting.order_by("-created_at").first()
     if found is not None:
         return found
@@ -475,6 +503,7 @@ __all__ = [
     "place",
     "renew",
     "roll",
+    "settle",
     "to_renew",
     "to_roll",
 ]

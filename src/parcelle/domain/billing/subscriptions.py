@@ -210,7 +210,17 @@ def go_on(subscription_id: UUID, *, actor: str, now: datetime) -> None:
     if subscription.state != states.SUSPENDED or subscription.suspended_for != states.PAUSED:
         raise NotActive
     assert subscription.paused_left is not None
-    until = now + subscription.paused_left
+    move_along(subscription, until=now + subscription.paused_left)
+    revenue.note(subscription, now=now)
+    events.record(
+        SubscriptionResumed(organization_id=subscription.organization_id, subscription_id=subscription.pk),
+        now=now,
+        actor=actor,
+    )
+
+
+def move_along(subscription: Subscription, *, until: datetime) -> None:
+    """A suspended subscription goes on with what was left of its period, which ends then. Under its lock."""
     move(
         subscription,
         states.ACTIVE,
@@ -223,17 +233,12 @@ def go_on(subscription_id: UUID, *, actor: str, now: datetime) -> None:
     )
     Subscription.objects.filter(pk=subscription.pk).update(renews_at=_renews_at(subscription))
     # What was paid for is moved along, so that a change of plan reckons with what is left.
-    running = subscription.orders.filter(state=order_states.FULFILLED).exclude(kind=Order.CHANGE)
+    running = subscription.orders.filter(state=order_states.FULFILLED)
+    running = running.exclude(kind__in=(Order.CHANGE, Order.RECOVERY))
     newest = running.order_by("-period_end").first()
     if newest is not None and newest.period_end is not None:
         shift = until - newest.period_end
         Order.objects.filter(pk=newest.pk).update(period_start=F("period_start") + shift, period_end=until)
-    revenue.note(subscription, now=now)
-    events.record(
-        SubscriptionResumed(organization_id=subscription.organization_id, subscription_id=subscription.pk),
-        now=now,
-        actor=actor,
-    )
 
 
 # --- locks --------------------------------------------------------------------------------------------------
@@ -249,7 +254,8 @@ def _lock_without_renewals(subscription_id: UUID, *, now: datetime) -> Subscript
 
     Orders first: whoever locks both locks them in this order.
     """
-    asked = Order.objects.filter(subscription_id=subscription_id, state=order_states.OPEN).exclude(kind=Order.NEW)
+    asked = Order.objects.filter(subscription_id=subscription_id, state=order_states.OPEN)
+    asked = asked.exclude(kind__in=(Order.NEW, Order.RECOVERY))
     for order in asked.select_for_update(of=("self",)):
         if order.payments.filter(state__in=payment_states.BLOCKING).exists():
             raise PaymentOpen

@@ -22,6 +22,7 @@ SILENT = Q(state=payment_states.UNKNOWN, look_at=None)
 WAITING = Q(state=Invoice.DRAFT) & ~Q(problems=[])
 MONTH = timedelta(days=30)
 _COUNTED = "_money_work"
+_DEBTS = f"kind__exact={Order.RECOVERY}&state__exact={order_states.OPEN}"
 
 
 def too_late() -> Q:
@@ -42,6 +43,7 @@ def lines(request: HttpRequest) -> dict[str, Any]:
     work = [
         ("parked", _("Came in otherwise than asked"), list_of(Payment, "work=parked")),
         ("silent", _("Outcome never told"), list_of(Payment, "work=silent")),
+        ("debts", _("Taken back by a bank and not made up for"), list_of(Order, _DEBTS)),
         ("refunds", _("Refunds that failed"), list_of(Refund, f"state__exact={Refund.FAILED}")),
         ("came_back", _("Refunds that came back"), list_of(Refund, f"state__exact={Refund.CAME_BACK}")),
         ("invoices", _("Invoices that wait for missing data"), list_of(Invoice, "waits=yes")),
@@ -70,6 +72,7 @@ def _numbers(request: HttpRequest) -> Counter[str]:
         parts = [
             _count("parked", Payment.objects.filter(PARKED)),
             _count("silent", Payment.objects.filter(SILENT)),
+            _count("debts", Order.objects.filter(kind=Order.RECOVERY, state=order_states.OPEN)),
             _count("refunds", Refund.objects.filter(state=Refund.FAILED)),
             _count("came_back", Refund.objects.filter(state=Refund.CAME_BACK)),
             _count("invoices", Invoice.objects.filter(WAITING)),

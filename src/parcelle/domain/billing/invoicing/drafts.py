@@ -43,7 +43,8 @@ def draft_for_order(order_id: UUID, *, now: datetime) -> Invoice | None:
     with transaction.atomic():
         order = Order.objects.select_for_update(of=("self",)).get(pk=order_id)
         known = Invoice.objects.filter(key=f"order:{order_id}").first()
-        if known is not None or not order.total_minor:
+        if known is not None or not order.total_minor or order.kind == Order.RECOVERY:
+            # What was taken back and is paid again was invoiced the first time.
             return known
         assert order.organization is not None and order.fulfilled_at is not None
         details.learn(order, order.organization, now=now)

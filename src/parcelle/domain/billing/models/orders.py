@@ -22,12 +22,16 @@ class Order(models.Model):
     """
 
     # A change is paid for the rest of what was paid before; a switch begins a period of another length.
-    NEW, RENEWAL, CHANGE, SWITCH = "new", "renewal", "change", "switch"
+    # What a bank took back is asked for again, for what is left of the period.
+    NEW, RENEWAL, CHANGE, SWITCH, RECOVERY = "new", "renewal", "change", "switch", "recovery"
+    # Whoever does not pay these is suspended in the end.
+    DUNNED = (RENEWAL, RECOVERY)
     KINDS = [
         (NEW, _("Subscription")),
         (RENEWAL, _("Renewal")),
         (CHANGE, _("Change of plan")),
         (SWITCH, _("Change of interval")),
+        (RECOVERY, _("Payment taken back")),
     ]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -94,7 +98,7 @@ class Order(models.Model):
             models.Index(fields=["created_at"], condition=Q(state="open", reminded_at=None), name="order_to_remind"),
             models.Index(fields=["email"], name="order_email"),
             models.Index(
-                fields=["next_step_at"], condition=Q(state="open", kind="renewal"), name="order_renewal_steps"
+                fields=["next_step_at"], condition=Q(state="open", next_step_at__isnull=False), name="order_dunning"
             ),
             models.Index(fields=["charge_at"], condition=Q(state="open", kind="renewal"), name="order_to_charge"),
         ]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -16,11 +17,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import payment_states, saved_methods
+from parcelle.domain.billing import order_states, payment_states, saved_methods
 from parcelle.domain.billing.invoicing import queries, upcoming
 from parcelle.domain.billing.ledger import exports
 from parcelle.domain.billing.ledger import queries as books
-from parcelle.domain.billing.models import BillingDetails, Invoice, InvoiceFile, Payment, Subscription
+from parcelle.domain.billing.models import BillingDetails, Invoice, InvoiceFile, Order, Payment, Subscription
 from parcelle.domain.tenancy.models import Membership, Organization
 from parcelle.domain.tenancy.queries import organizations_of, role_of
 from parcelle.journeys import automatic_payment
@@ -77,6 +78,7 @@ def billing(request: HttpRequest) -> HttpResponse:
         "documents": documents,
         "waiting": [entry for entry in documents if entry.missing],
         "payments": [Paid(payment, WORDS.get(payment.gateway)) for payment in payments],
+        "to_pay": _to_pay(chosen),
         "upcoming": _upcoming(chosen),
         "statements": _statements(chosen),
         "details": BillingDetails.objects.filter(organization=chosen).first(),
@@ -126,6 +128,12 @@ def _upcoming(organization: Organization) -> list[upcoming.Upcoming]:
     rows = Subscription.objects.select_related("plan__product", "price", "organization")
     found = (upcoming.of(row) for row in rows.filter(organization=organization).order_by("period_end"))
     return [one for one in found if one is not None]
+
+
+def _to_pay(organization: Organization) -> list[Order]:
+    """What can be paid now, the most urgent first."""
+    waiting = Order.objects.filter(organization=organization, state=order_states.OPEN, expires_at__gt=timezone.now())
+    return list(waiting.select_related("plan__product").order_by(F("due_at").asc(nulls_last=True), "created_at"))
 
 
 def _statements(organization: Organization) -> list[tuple[Money, list[books.StatementLine]]]:

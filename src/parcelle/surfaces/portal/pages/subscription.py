@@ -80,7 +80,7 @@ class AddOnLine:
 def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
     found, may_change = _admit(request, subscription_id)
     now = timezone.now()
-    waiting = found.orders.filter(kind=Order.RENEWAL, state=order_states.OPEN, expires_at__gt=now)
+    waiting = found.orders.filter(kind__in=Order.DUNNED, state=order_states.OPEN, expires_at__gt=now)
     context = {
         "subscription": found,
         "may_change": may_change,

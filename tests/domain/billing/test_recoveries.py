@@ -1,0 +1,113 @@
+"""A bank takes a payment back: the subscription is behind at once, and settled by paying again or by winning."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from parcelle.core.money import Money
+from parcelle.domain.billing import invoicing, ledger, payments, recoveries, renewals
+from parcelle.domain.billing.gateways.base import ChargedBack, Paid
+from parcelle.domain.billing.ledger import audit
+from parcelle.domain.billing.ledger import queries as books
+from parcelle.domain.billing.models import Invoice, Order, Payment, Subscription
+from parcelle.domain.notifications.models import Message
+from tests.domain.billing.subscribing import DAY, START, days, pay, pay_and_have, shop, subscribe, tick
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
+
+DISPUTED = START + 5 * DAY
+
+
+@pytest.fixture
+def subscription() -> Subscription:
+    return subscribe(shop().bronze)
+
+
+def take_back(subscription: Subscription, now: datetime = DISPUTED) -> Payment:
+    payment = Payment.objects.get(order__subscription=subscription, order__kind=Order.NEW)
+    payments.record(payment.pk, ChargedBack(amount=payment.amount, dispute="case-1"), now=now)
+    payment.refresh_from_db()
+    return payment
+
+
+def state(subscription: Subscription) -> str:
+    return Subscription.objects.get(pk=subscription.pk).state
+
+
+def debt(subscription: Subscription) -> Order:
+    return subscription.orders.get(kind=Order.RECOVERY)
+
+
+def told() -> list[str]:
+    kinds = Message.objects.exclude(kind__in=("billing_details", "order_paid")).order_by("created_at", "pk")
+    return list(kinds.values_list("kind", flat=True))
+
+
+def test_p24_it_is_behind_at_once_reminded_suspended_and_back_when_it_is_paid(subscription: Subscription) -> None:
+    take_back(subscription)
+    tick([DISPUTED])
+    assert state(subscription) == "past_due" and debt(subscription).total_minor == 3600
+    assert told() == ["charged_back"]
+    tick(days(DISPUTED, *range(1, 9)))
+    assert state(subscription) == "suspended"
+    assert told() == ["charged_back"] * 4 + ["subscription_suspended"]
+    paid = DISPUTED + 10 * DAY
+    pay(debt(subscription), now=paid)
+    tick([paid])
+    after = Subscription.objects.get(pk=subscription.pk)
+    assert after.state == "active" and told()[-1] == "debt_settled"
+    # What was left when it was suspended.
+    assert subscription.period_end is not None
+    assert after.period_end == paid + (subscription.period_end - (DISPUTED + 7 * DAY))
+
+
+def test_p05_what_is_paid_again_is_not_invoiced_again(subscription: Subscription) -> None:
+    invoicing.draft_for_order(subscription.orders.get().pk, now=START)
+    recoveries.ask(take_back(subscription).pk, now=DISPUTED)
+    pay_and_have(debt(subscription), now=DISPUTED + DAY)
+    assert invoicing.draft_for_order(debt(subscription).pk, now=DISPUTED + DAY) is None
+    assert Invoice.objects.count() == 1 and audit.differences() == []
+
+
+def test_what_is_won_back_settles_it(subscription: Subscription) -> None:
+    payment = take_back(subscription)
+    tick([DISPUTED])
+    payments.record(payment.pk, Paid(received=payment.amount, won=True), now=DISPUTED + DAY / 2)
+    tick([DISPUTED + DAY / 2])
+    assert (state(subscription), debt(subscription).state) == ("active", "expired")
+    assert told() == ["charged_back", "debt_settled"]
+
+
+def test_what_is_won_back_after_it_was_paid_again_is_credit(subscription: Subscription) -> None:
+    payment = take_back(subscription)
+    recoveries.ask(payment.pk, now=DISPUTED)
+    pay_and_have(debt(subscription), now=DISPUTED + DAY)
+    payments.record(payment.pk, Paid(received=payment.amount, won=True), now=DISPUTED + 2 * DAY)
+    assert recoveries.win(payment.pk, now=DISPUTED + 2 * DAY)
+    assert not recoveries.win(payment.pk, now=DISPUTED + 2 * DAY)
+    assert books.credit(subscription.organization_id)["EUR"].minor == 3600
+
+
+def test_credit_pays_it_at_once(subscription: Subscription) -> None:
+    ledger.keep_as_credit(
+        organization_id=subscription.organization_id, amount=Money(5000, "EUR"), key="g", reference="g", now=START
+    )
+    recoveries.ask(take_back(subscription).pk, now=DISPUTED)
+    assert (debt(subscription).state, state(subscription)) == ("fulfilled", "active")
+
+
+def test_a_plan_may_suspend_at_once(subscription: Subscription) -> None:
+    subscription.plan.dunning = {"grace_charge_back": 0}
+    subscription.plan.save()
+    take_back(subscription)
+    tick([DISPUTED])
+    assert state(subscription) == "suspended"
+
+
+def test_once_for_each_dispute(subscription: Subscription) -> None:
+    payment = take_back(subscription)
+    assert recoveries.ask(payment.pk, now=DISPUTED) is not None
+    assert recoveries.ask(payment.pk, now=DISPUTED) is None
+    assert renewals.offer(subscription.pk, now=DISPUTED) == debt(subscription)
