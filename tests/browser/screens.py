@@ -124,7 +124,7 @@ def _shoot_first_rows(page: Page, look: Path) -> int:
     taken = 0
     for name, path in OPENED.items():
         page.goto(path)
-        rows = page.locator("#result_list th a")
+        rows = page.locator("#result_list tbody th a")
         if rows.count():
             page.goto(rows.first.get_attribute("href") or path)
             _shoot(page, look / f"{name}.png")

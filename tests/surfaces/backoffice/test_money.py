@@ -80,6 +80,12 @@ def test_what_is_parked_is_work_to_do(operator: Client, placed: Order) -> None:
     assert operator.get(f"{PAYMENTS}?work=silent").context["cl"].result_count == 0
 
 
+def test_amounts_of_a_list_stand_under_each_other(operator: Client, placed: Order) -> None:
+    attempt(placed)
+    listed = operator.get(PAYMENTS).content.decode()
+    assert re.search(r'<td class="field-asked [^"]*!text-end', listed)
+
+
 def test_what_is_parked_counts_for_the_order(operator: Client, cast: Cast, placed: Order) -> None:
     payment = parked(placed, Money(5879, "EUR"))
     assert offered(operator, payment) == {"accept", "keep", "return"}

@@ -298,8 +298,9 @@ class Coupon(models.Model):
         constraints = [
             models.UniqueConstraint(Upper("code"), name="coupon_code_once_in_any_case"),
             models.CheckConstraint(
-                condition=Q(kind="percent", percent__gt=0, percent__lte=100)
-                | (Q(kind="fixed", amount_minor__gt=0) & ~Q(currency="")),
+                # Compared with nothing, a database neither agrees nor refuses: it lets the row in.
+                condition=Q(kind="percent", percent__isnull=False, percent__gt=0, percent__lte=100)
+                | (Q(kind="fixed", amount_minor__isnull=False, amount_minor__gt=0) & ~Q(currency="")),
                 name="coupon_takes_something_off",
             ),
         ]

@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -39,7 +40,7 @@ from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Page, Record, as_uuid
 from parcelle.surfaces.backoffice.changes import Changing, Forecast, RowForm, Verb
 from parcelle.surfaces.backoffice.money_work import WAITING
-from parcelle.surfaces.backoffice.values import NOTHING, badge, link_to, moment, page_of
+from parcelle.surfaces.backoffice.values import NOTHING, badge, in_a_column, link_to, moment, page_of
 
 
 def _language() -> str:
@@ -248,10 +249,12 @@ class InvoicePage(Changing, Record):
     def day(self, row: Invoice) -> SafeString | str:
         return moment(row.finalised_at or row.created_at)
 
+    @in_a_column
     @admin.display(description=_("Total with VAT"), ordering="total_minor")
     def sum(self, row: Invoice) -> SafeString:
         return format_html('<span class="bo-numbers">{}</span>', row.total.format(_language()))
 
+    @in_a_column
     @admin.display(description=_("Left to pay"))
     def left(self, row: Invoice) -> SafeString | str:
         left = queries.left_to_pay(row)
@@ -313,7 +316,7 @@ class InvoicePage(Changing, Record):
 def _typed(label: Any, length: int, help_text: Any = "") -> forms.CharField:
     """Longer than what is kept: with spaces and dots."""
     widget = UnfoldAdminTextInputWidget()
-    return forms.CharField(label=label, max_length=length, required=False, help_text=help_text, widget=widget)
+    return forms.CharField(label=capfirst(label), max_length=length, required=False, help_text=help_text, widget=widget)
 
 
 class SellerForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -25,7 +25,7 @@ from parcelle.domain.billing.ledger import accounts, exports, queries
 from parcelle.domain.billing.models import LedgerEntry, LedgerTransaction
 from parcelle.domain.tenancy.models import Organization
 from parcelle.surfaces.backoffice.base import Lines, Record
-from parcelle.surfaces.backoffice.values import NOTHING, link_to, list_of, moment
+from parcelle.surfaces.backoffice.values import NOTHING, code, in_a_column, link_to, list_of, moment
 
 
 def written(amount: Money) -> SafeString:
@@ -71,9 +71,13 @@ class JournalPage(Record):
     id_fields = ["subject_id"]
     ordering = ["-date", "-id"]
     inlines = [EntryLines]
-    fields = [("date", "kind"), ("reference", "journal"), ("booked", "key")]
-    readonly_fields = ["booked"]
+    fields = [("date", "kind"), ("reference", "journal"), ("booked", "once")]
+    readonly_fields = ["booked", "once"]
     actions_list = ["trial_balance"]
+
+    @admin.display(description=_("Booked once under"))
+    def once(self, row: Any) -> SafeString:
+        return code(row.key)
 
     def find(self, object_id: str) -> Any:
         return LedgerTransaction.objects.filter(pk=int(object_id)).first() if object_id.isdecimal() else None
@@ -86,6 +90,7 @@ class JournalPage(Record):
         for row in rows:
             row.lines = found[row.pk]
 
+    @in_a_column
     @admin.display(description=_("Amount"))
     def amount(self, row: Any) -> SafeString | str:
         totals: dict[str, int] = defaultdict(int)

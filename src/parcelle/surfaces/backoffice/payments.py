@@ -24,7 +24,7 @@ from parcelle.surfaces.backoffice.changes import ChangingAsForeseen
 from parcelle.surfaces.backoffice.filters import by_code
 from parcelle.surfaces.backoffice.gateway_messages import GatewayEventLines
 from parcelle.surfaces.backoffice.money_verbs import spoken
-from parcelle.surfaces.backoffice.values import NOTHING, code, link_to, list_of, moment
+from parcelle.surfaces.backoffice.values import NOTHING, code, in_a_column, link_to, list_of, moment
 
 
 def _amount(money: Money | None) -> SafeString | str:
@@ -46,6 +46,7 @@ def _text(value: str) -> SafeString | str:
 
 
 class RefundColumns:
+    @in_a_column
     @admin.display(description=_("Amount"), ordering="amount_minor")
     def amount(self, row: Refund) -> SafeString | str:
         return _amount(Money(row.amount_minor, row.payment.currency))
@@ -144,10 +145,12 @@ class PaymentColumns:
     def service(self, row: Payment) -> str:
         return words.word(words.GATEWAYS, row.gateway)
 
+    @in_a_column
     @admin.display(description=_("Amount"), ordering="amount_minor")
     def asked(self, row: Payment) -> SafeString | str:
         return _amount(row.amount)
 
+    @in_a_column
     @admin.display(description=_("Came in"))
     def came_in(self, row: Payment) -> SafeString | str:
         return _amount(row.received)
@@ -350,6 +353,7 @@ class OrderPage(Record):
         related = ("plan__product", "organization", "coupon", "subscription__plan__product")
         return lean(super().get_queryset(request), *related)
 
+    @in_a_column
     @admin.display(description=_("Total"), ordering="total_minor")
     def total(self, row: Order) -> SafeString | str:
         return _amount(row.total)

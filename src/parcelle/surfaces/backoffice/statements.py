@@ -28,7 +28,7 @@ from parcelle.domain.billing.statement_files.table import DATE_FORMATS, Columns
 from parcelle.surfaces.backoffice import transfer_words, words
 from parcelle.surfaces.backoffice.base import Record, WithActors, as_uuid
 from parcelle.surfaces.backoffice.transfers import money
-from parcelle.surfaces.backoffice.values import NOTHING, badge, link_to, list_of, moment, page_of
+from parcelle.surfaces.backoffice.values import NOTHING, badge, in_a_column, link_to, list_of, moment, page_of
 
 _NOT_ALLOWED = _("Your account may look at this, but not change it.")
 
@@ -361,6 +361,7 @@ class StatementLinePage(WithActors, Record):
     def day(self, row: StatementLine) -> Any:
         return row.value_date
 
+    @in_a_column
     @admin.display(description=_("Amount"), ordering="amount_minor")
     def sum(self, row: StatementLine) -> SafeString:
         return money(row.amount)

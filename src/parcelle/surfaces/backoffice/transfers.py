@@ -28,7 +28,7 @@ from parcelle.domain.billing.errors import GatewayUnusable, TransferRefused
 from parcelle.domain.billing.models import Confirmation, Receipt, Transfer
 from parcelle.surfaces.backoffice import transfer_words, words
 from parcelle.surfaces.backoffice.base import Lines, LinesWithActors, Record, as_uuid, lean, name_actors
-from parcelle.surfaces.backoffice.values import NOTHING, badge, code, link_to, list_of, moment, page_of
+from parcelle.surfaces.backoffice.values import NOTHING, badge, code, in_a_column, link_to, list_of, moment, page_of
 from parcelle.surfaces.documents import document
 
 
@@ -296,10 +296,12 @@ class TransferPage(Record):
     def reference_word(self, row: Transfer) -> SafeString:
         return format_html('<span class="bo-numbers">{}</span>', references.grouped(row.reference))
 
+    @in_a_column
     @admin.display(description=_("Expected"), ordering="amount_minor")
     def expected_sum(self, row: Transfer) -> SafeString:
         return money(row.amount)
 
+    @in_a_column
     @admin.display(description=_("Arrived"), ordering="received_minor")
     def received_sum(self, row: Transfer) -> SafeString | str:
         return money(row.received) if row.received_minor else NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db.models import Model
@@ -57,6 +58,12 @@ def code(value: object) -> SafeString:
 
 def number(value: int) -> SafeString:
     return format_html('<span class="bo-numbers">{}</span>', formats.number_format(value, force_grouping=True))
+
+
+def in_a_column[F: Callable[..., object]](shown: F) -> F:
+    """Amounts of a list stand under each other, at the end of their column, as does its heading."""
+    shown.formatting = "price"  # type: ignore[attr-defined]
+    return shown
 
 
 def duration(length: timedelta | None) -> str:

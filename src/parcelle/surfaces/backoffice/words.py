@@ -353,7 +353,7 @@ COLOURS = {
     **dict.fromkeys(("pending", "dns_ok", "cert_issuing"), "info"),
     **dict.fromkeys(("uploaded", "review", "second", "partial", "awaiting"), "info"),
     **dict.fromkeys(("confirmed", "counted", "matched"), "success"),
-    **dict.fromkeys(("parked", "late", "lapsed", "turned_down", "recalled", "came_back", "ignored"), "warning"),
+    **dict.fromkeys(("parked", "late", "lapsed", "turned_down", "recalled", "came_back"), "warning"),
     **dict.fromkeys(("failed", "missing", "broken", "refused", "overdue"), "danger"),
     **dict.fromkeys(("unknown", "stopped", "half_made", "awake", "leased"), "warning"),
 }
