@@ -72,6 +72,13 @@ def test_real_money_is_left_alone(
     assert row().values == {"client_id": "mine"}
 
 
+def test_mobile_money_goes_by_its_short_name_too(during: Callable[[Callable[[], None]], None]) -> None:
+    found: list[bool] = []
+    during(lambda: found.append(GatewaySettings.objects.get(name="mtn_momo").enabled))
+    simulate.simulate("momo", port=0)
+    assert found == [True]
+
+
 def test_what_there_is_no_simulator_of() -> None:
     done = typing_it.run("simulate", "gold")
     assert done.code == 1

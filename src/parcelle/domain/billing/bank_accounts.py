@@ -41,7 +41,8 @@ def iban(text: str) -> str:
     try:
         return str(IBAN(text).compact)
     except SchwiftyException:
-        raise Unreadable(f"“{text.strip()}” is not a valid IBAN.") from None
+        said = text.strip()
+        raise Unreadable(f"“{said}” is not a valid IBAN." if said else "The IBAN is missing.") from None
 
 
 def account(*, currency: str, number: str, bic: str = "", bank: str = "") -> Account:

@@ -30,6 +30,8 @@ SERVICES = {
     "paypal": "tests.simulators.paypal_server:by_hand",
     "stripe": "tests.simulators.stripe:by_hand",
 }
+# As `parcelle momo` calls it.
+_SHORT = {"momo": "mtn_momo"}
 ByHand = Callable[..., AbstractContextManager[tuple[Mapping[str, str], Sequence[str]]]]
 
 # Where the settings of before are kept while a simulator stands in: a killed command must not lose them.
@@ -40,6 +42,7 @@ def simulate(
     service: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(SERVICES))}.")],
     port: Annotated[int, typer.Option(help="Where it listens; 0 takes a free port.", min=0, max=65535)] = 0,
 ) -> None:
+    service = _SHORT.get(service, service)
     if service not in SERVICES:
         fail(f"There is no simulator of {service!r}. There is: {', '.join(sorted(SERVICES))}.")
     by_hand = _simulator(service)

@@ -90,7 +90,7 @@ class Setup:
             for setting in SETTINGS
             if setting.required and not setting.default and not self._given.get(setting.name)
         ]
-        if not self.currency:
+        if self.market.name and not self.currency:
             found.append(f"Ask MTN which currency {self.market.name} takes, and set it as currency.")
         user = self._given.get("api_user", "")
         if user and not _is_uuid4(user):
