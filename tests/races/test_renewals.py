@@ -16,6 +16,7 @@ from parcelle.domain.billing import automatic, dunning, ledger, renewals, subscr
 from parcelle.domain.billing.ledger import postings
 from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import DunningStep, LedgerTransaction, Order, Payment, SavedMethod, Subscription
+from parcelle.journeys import renewal
 from tests.domain.billing.subscribing import DAY, START, asked, pay, run, shop, subscribe
 from tests.together import at_once, meeting
 
@@ -47,6 +48,14 @@ def test_p21_ten_workers_ask_for_one_period() -> None:
     at_once([partial(renewals.renew, subscription.pk, now=START + 22 * DAY)] * 10).all()
     assert subscription.orders.filter(kind=Order.RENEWAL).count() == 1
     assert Fact.objects.filter(name="RenewalAsked").count() == 1
+
+
+def test_p21_ten_workers_ask_for_many_periods() -> None:
+    sold = shop()
+    made = [subscribe(sold.bronze).pk for _ in range(4)]
+    outcomes = at_once([partial(renewal.ask, made, now=START + 22 * DAY)] * 10).all()
+    assert sum(outcome["done"] for outcome in outcomes) == 4
+    assert Order.objects.filter(kind=Order.RENEWAL).count() == Fact.objects.filter(name="RenewalAsked").count() == 4
 
 
 def test_control_p21_without_the_lock_the_index_has_to_stop_the_second(monkeypatch: pytest.MonkeyPatch) -> None:

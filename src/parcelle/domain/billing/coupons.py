@@ -43,7 +43,8 @@ def _fits(coupon: Coupon, *, plan: Plan, subtotal: Money, now: datetime) -> None
 
 def goes_on(coupon: Coupon, *, plan: Plan, subtotal: Money) -> bool:
     """Whether a coupon that was used fits another period, or another plan, of the same customer."""
-    if coupon.plans.exists() and not coupon.plans.filter(pk=plan.pk).exists():
+    plans = coupon.plans.all()
+    if plans and plan not in plans:
         return False
     return not coupon.currency or (coupon.currency == subtotal.currency and coupon.minimum_minor <= subtotal.minor)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -46,9 +46,9 @@ class Buyer:
     siren: str = ""
 
 
-def decide_tax(buyer: Buyer, product: Product) -> taxes.Decision:
+def decide_tax(buyer: Buyer, product: Product, *, seller: taxes.Seller | None = None) -> taxes.Decision:
     return taxes.decide(
-        sellers.current().for_taxes(),
+        seller or sellers.current().for_taxes(),
         taxes.Buyer(
             country=buyer.country,
             business=bool(buyer.company),
@@ -146,12 +146,16 @@ def _one_at_a_time(request_id: UUID) -> None:
 
 
 def new_number(now: datetime) -> str:
+    return new_numbers([now])[0]
+
+
+def new_numbers(moments: Sequence[datetime]) -> list[str]:
+    """One for an order of each of these moments."""
     # A sequence may leave holes, which is fine for orders: only invoices must not.
     with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval('billing_order_number')")
-        row = cursor.fetchone()
-    assert row is not None
-    return f"CMD-{now:%Y}-{row[0]:06d}"
+        cursor.execute("SELECT nextval('billing_order_number') FROM generate_series(1, %s)", [len(moments)])
+        numbers = sorted(row[0] for row in cursor.fetchall())
+    return [f"CMD-{now:%Y}-{number:06d}" for now, number in zip(moments, numbers, strict=True)]
 
 
 def mark_paid(order: Order, *, now: datetime) -> None:

@@ -254,7 +254,6 @@ def _place(subscription: Subscription, wanted: Change, *, subtotal: Money, now: 
         ends_at=wanted.paid_until,
         subtotal=subtotal,
         extras=extras,
-        coupon=None,
         **columns,
     )
 

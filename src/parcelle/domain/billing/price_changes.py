@@ -42,12 +42,18 @@ def announce(*, old_id: UUID, new_id: UUID, actor: str, now: datetime, notice: t
     return PriceChange.objects.create(old=old, new=new, actor=actor, announced_at=now, effective_at=now + notice)
 
 
-def price_at(price: Price, at: datetime) -> Price:
-    """What a period that begins at this moment costs who had this price before."""
+def price_at(price: Price, at: datetime, *, seen: dict[UUID, PriceChange | None] | None = None) -> Price:
+    """What a period that begins at this moment costs who had this price before.
+
+    `seen` keeps what was looked up, by old price, for whoever asks of many.
+    """
+    seen = {} if seen is None else seen
     # Only what is no longer sold goes over to something else.
     while price.retired_at is not None:
-        change = PriceChange.objects.select_related("new__plan").filter(old=price, effective_at__lte=at).first()
-        if change is None:
+        if price.pk not in seen:
+            seen[price.pk] = PriceChange.objects.select_related("new__plan__product").filter(old=price).first()
+        change = seen[price.pk]
+        if change is None or change.effective_at > at:
             return price
         price = change.new
     return price

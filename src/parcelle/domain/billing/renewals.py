@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -33,8 +33,10 @@ from parcelle.domain.billing import (
     price_changes,
     revenue,
     saved_methods,
+    sellers,
     states,
     subscriptions,
+    taxes,
     usage,
 )
 from parcelle.domain.billing.baskets import Basket
@@ -49,19 +51,23 @@ from parcelle.domain.billing.events import (
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.quotes import quote
-from parcelle.domain.catalog.models import Coupon
+from parcelle.domain.catalog.models import Coupon, Price
 from parcelle.domain.tenancy import queries as organizations
 from parcelle.domain.tenancy.models import Organization
 
-# States from which a payment leads back to a paid period.
 _CHANGES = (Order.CHANGE, Order.SWITCH)
+PAID = (order_states.PAID, order_states.FULFILLED)
+# States from which a payment leads back to a paid period.
 _RENEWABLE = {state: frozenset({states.ACTIVE}) for state in (states.ACTIVE, states.PAST_DUE, states.SUSPENDED)}
+
+
+def due(now: datetime) -> QuerySet[Subscription]:
+    return Subscription.objects.filter(state=states.ACTIVE, cancel_at=None, renews_at__lte=now)
 
 
 def to_renew(now: datetime) -> Iterator[UUID]:
     """Subscriptions whose next period should be asked for, the oldest first."""
-    due = Subscription.objects.filter(state=states.ACTIVE, cancel_at=None, renews_at__lte=now)
-    yield from due.order_by("renews_at").values_list("pk", flat=True).iterator(chunk_size=2000)
+    yield from due(now).order_by("renews_at").values_list("pk", flat=True).iterator(chunk_size=2000)
 
 
 @transaction.atomic
@@ -100,15 +106,7 @@ def _ask(subscription: Subscription, *, at: datetime) -> None:
         subscription, following(subscription, due_at), at=at, starts_at=due_at, anchor_day=subscription.anchor_day
     )
     _set(subscription, renews_at=None, problem="")
-    events.record(
-        RenewalAsked(
-            organization_id=subscription.organization_id,
-            subscription_id=subscription.pk,
-            order_id=order.pk,
-            due_at=due_at,
-        ),
-        now=at,
-    )
+    record_asked(order, now=at)
     if pay_by_credit(order, now=at):
         fulfil(order.pk, now=at)
         subscription.refresh_from_db()
@@ -119,6 +117,19 @@ def following(subscription: Subscription, at: datetime) -> Basket:
     assert subscription.price is not None
     price = price_changes.price_at(subscription.next_price or subscription.price, at)
     return Basket(price, baskets.next_extras(subscription))
+
+
+def record_asked(order: Order, *, now: datetime) -> None:
+    assert order.organization_id is not None and order.subscription_id is not None and order.due_at is not None
+    events.record(
+        RenewalAsked(
+            organization_id=order.organization_id,
+            subscription_id=order.subscription_id,
+            order_id=order.pk,
+            due_at=order.due_at,
+        ),
+        now=now,
+    )
 
 
 def pay_by_credit(order: Order, *, now: datetime) -> bool:
@@ -155,21 +166,50 @@ def _credit_for(order: Order) -> Money:
 def _place(
     subscription: Subscription, basket: Basket, *, at: datetime, starts_at: datetime, anchor_day: int | None
 ) -> Order:
-    price = basket.price
-    anchor = anchor_day or periods.anchor_of(starts_at)
-    calendar = calendars.of(price.plan)
     before = last_order(subscription)
-    # What a customer must approve each time takes them longer.
-    by_hand = pays_by_hand(before) and saved_methods.of(subscription.organization_id) is None
-    grace_until = calendar.grace_until(starts_at, by_hand=by_hand)
-    return place(
+    order = draft_renewal(
         subscription,
         basket,
-        before=before,
-        kind=Order.RENEWAL,
-        now=at,
+        known=known_of(subscription, before, coupon=_coupon(subscription, before, basket)),
+        number=orders.new_number(at),
+        at=at,
         starts_at=starts_at,
-        ends_at=periods.next_start(starts_at, interval=price.interval, anchor_day=anchor),
+        anchor_day=anchor_day,
+        # What a customer must approve each time takes them longer.
+        by_hand=pays_by_hand(before) and saved_methods.of(subscription.organization_id) is None,
+        calendar=calendars.of(basket.price.plan),
+    )
+    order.save(force_insert=True)
+    return order
+
+
+def draft_renewal(
+    subscription: Subscription,
+    basket: Basket,
+    *,
+    known: Known,
+    number: str,
+    at: datetime,
+    starts_at: datetime,
+    anchor_day: int | None,
+    by_hand: bool,
+    calendar: calendars.Calendar,
+) -> Order:
+    """The order of one period, not stored. Asks the database nothing."""
+    price = basket.price
+    anchor = anchor_day or periods.anchor_of(starts_at)
+    grace_until = calendar.grace_until(starts_at, by_hand=by_hand)
+    return _draft(
+        subscription,
+        price,
+        known=known,
+        number=number,
+        subtotal=basket.amount,
+        extras=baskets.whole(basket.extras),
+        kind=Order.RENEWAL,
+        created_at=at,
+        period_start=starts_at,
+        period_end=periods.next_start(starts_at, interval=price.interval, anchor_day=anchor),
         due_at=starts_at,
         grace_until=grace_until,
         next_step_at=at,
@@ -188,23 +228,59 @@ def place(
     now: datetime,
     starts_at: datetime,
     ends_at: datetime,
+    subtotal: Money,
     **columns: Any,
 ) -> Order:
     """An order for a customer who has one already, with what is known of them."""
-    price = basket.price
-    buyer = _buyer(subscription.organization, before)
-    subtotal = columns.pop("subtotal", basket.amount)
-    coupon = columns.pop("coupon", _coupon(subscription, before, basket))
-    extras = columns.pop("extras", baskets.whole(basket.extras))
-    sum_ = quote(subtotal, coupon=coupon, decision=orders.decide_tax(buyer, price.plan.product))
-    return Order.objects.create(
+    order = _draft(
+        subscription,
+        basket.price,
+        known=known_of(subscription, before, coupon=None),
         number=orders.new_number(now),
-        request_id=columns.pop("request_id", None) or uuid.uuid4(),
+        subtotal=subtotal,
         kind=kind,
+        created_at=now,
+        period_start=starts_at,
+        period_end=ends_at,
+        **columns,
+    )
+    order.save(force_insert=True)
+    return order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the next order of a customer takes over from the one before, and who sells."""
+
+    seller: taxes.Seller
+    buyer: Buyer
+    user_id: UUID | None
+    coupon: Coupon | None
+
+
+def known_of(
+    subscription: Subscription, before: Order | None, *, coupon: Coupon | None, seller: taxes.Seller | None = None
+) -> Known:
+    return Known(
+        seller=seller or sellers.current().for_taxes(),
+        buyer=_buyer(subscription.organization, before),
+        user_id=before.user_id if before else None,
+        coupon=coupon,
+    )
+
+
+def _draft(
+    subscription: Subscription, price: Price, *, known: Known, number: str, subtotal: Money, **columns: Any
+) -> Order:
+    buyer = known.buyer
+    decision = orders.decide_tax(buyer, price.plan.product, seller=known.seller)
+    sum_ = quote(subtotal, coupon=known.coupon, decision=decision)
+    return Order(
+        number=number,
+        request_id=columns.pop("request_id", None) or uuid.uuid4(),
         plan=price.plan,
         price=price,
-        extras=extras,
-        coupon=coupon,
+        coupon=known.coupon,
         buyer=asdict(buyer),
         email=buyer.email,
         language=subscription.organization.language,
@@ -214,12 +290,9 @@ def place(
         tax_minor=sum_.tax.minor,
         total_minor=sum_.total.minor,
         tax=sum_.decision.stored(),
-        user_id=before.user_id if before else None,
+        user_id=known.user_id,
         organization=subscription.organization,
         subscription=subscription,
-        created_at=now,
-        period_start=starts_at,
-        period_end=ends_at,
         **columns,
     )
 
@@ -230,7 +303,7 @@ def last_order(subscription: Subscription) -> Order | None:
 
 
 def _last(rows: QuerySet[Order]) -> Order | None:
-    paid = rows.filter(state__in=(order_states.PAID, order_states.FULFILLED))
+    paid = rows.filter(state__in=PAID)
     return paid.select_related("coupon").order_by("-created_at").first()
 
 
@@ -245,8 +318,11 @@ def pays_by_hand(before: Order | None) -> bool:
     """Whether the customer approves each payment themselves, as far as is known."""
     paid = before.payments.filter(state=payment_states.PAID) if before else None
     gateway = paid.values_list("gateway", flat=True).first() if paid is not None else None
-    if gateway is None:
-        return False
+    return gateway is not None and is_by_hand(gateway)
+
+
+def is_by_hand(gateway: str) -> bool:
+    """Whether each payment this way takes the customer; so does one that is no longer set up."""
     try:
         return gateways.open_gateway(gateway).abilities.prepaid
     except GatewayUnusable:
@@ -261,12 +337,15 @@ def _coupon(subscription: Subscription, before: Order | None, basket: Basket) ->
     coupon = before.coupon if before else None
     if coupon is None or not coupons.goes_on(coupon, plan=basket.price.plan, subtotal=basket.amount):
         return None
-    if coupon.payments is not None:
-        paid = (order_states.PAID, order_states.FULFILLED)
-        used = subscription.orders.filter(coupon=coupon, state__in=paid).exclude(kind__in=_CHANGES).count()
-        if used >= coupon.payments:
-            return None
-    return coupon
+    if coupon.payments is None:
+        return coupon
+    used = coupon_uses().filter(subscription=subscription, coupon=coupon).count()
+    return coupon if used < coupon.payments else None
+
+
+def coupon_uses() -> QuerySet[Order]:
+    """Payments for which a coupon may have counted."""
+    return Order.objects.filter(state__in=PAID).exclude(kind__in=_CHANGES)
 
 
 # --- what the payment brings --------------------------------------------------------------------------------
@@ -491,9 +570,15 @@ def note_problem(subscription_id: UUID, text: str) -> None:
 
 
 __all__ = [
+    "Known",
+    "coupon_uses",
+    "draft_renewal",
     "drop_open_renewals",
+    "due",
     "following",
     "fulfil",
+    "is_by_hand",
+    "known_of",
     "last_order",
     "lock",
     "note_problem",
@@ -501,6 +586,7 @@ __all__ = [
     "pay_by_credit",
     "pays_by_hand",
     "place",
+    "record_asked",
     "renew",
     "roll",
     "settle",

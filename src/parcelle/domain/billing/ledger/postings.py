@@ -8,7 +8,7 @@ raises BookedOtherwise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -313,6 +313,18 @@ def credit_of(party: Party, currency: str) -> Money:
     elif party.order_id is not None:
         entries = entries.filter(order_id=party.order_id)
     return Money(-(entries.aggregate(sum=Sum("amount_minor"))["sum"] or 0), currency)
+
+
+def customers_with_credit(organization_ids: Collection[UUID]) -> set[UUID]:
+    """Those of them who have credit in some currency."""
+    entries = LedgerEntry.objects.filter(account=accounts.CREDIT)
+    of_theirs = entries.filter(organization_id__in=organization_ids).values_list("organization_id", "currency")
+    before = entries.filter(order__organization_id__in=organization_ids)
+    sums: Counter[tuple[UUID, str]] = Counter()
+    for rows in (of_theirs, before.values_list("order__organization_id", "currency")):
+        for owner, currency, minor in rows.order_by().annotate(Sum("amount_minor")):
+            sums[owner, currency] -= minor
+    return {owner for (owner, _currency), left in sums.items() if left > 0}
 
 
 def credit_to_use(organization_id: UUID, currency: str) -> Money:
