@@ -23,7 +23,7 @@ def remind(fact: Fact) -> None:
         to=order.email,
         language=order.language,
         context={
-            "first_name": _name(order),
+            "first_name": name_of(order),
             "product": order.plan.product.name,
             "plan": order.plan.name,
             "number": order.number,
@@ -36,7 +36,7 @@ def remind(fact: Fact) -> None:
     )
 
 
-def _name(order: Order) -> str:
+def name_of(order: Order) -> str:
     """Nobody has proven that the address is theirs: what could be an address of a page is not sent to it as a name."""
     name = str(order.buyer.get("first_name", ""))
     return "" if set(name) & set("./:@") else name

@@ -30,6 +30,7 @@ from parcelle.domain.billing.events import (
     TrialEnded,
     TrialReminderDue,
 )
+from parcelle.domain.billing.transfer_events import TransferReceiptRejected
 from parcelle.domain.provisioning.events import (
     DomainBroken,
     DomainLive,
@@ -59,6 +60,7 @@ from parcelle.journeys import (
     order_mails,
     renewal,
     standby_pool,
+    transfer_mails,
     trial_end,
 )
 
@@ -92,6 +94,7 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     DebtAsked: (chargebacks.tell,),
     DebtSettled: (entitlement.follow, chargebacks.tell_settled),
     PaymentDeclined: (automatic_payment.tell_declined, alarms.payment_setup),
+    TransferReceiptRejected: (transfer_mails.tell_rejected,),
     MethodRemoved: (automatic_payment.forget,),
     PaymentRefunded: (invoices.credit_refund,),
     InvoiceFinalised: (invoices.send, invoices.hand_over),

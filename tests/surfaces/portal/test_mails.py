@@ -43,6 +43,8 @@ CONTEXT: dict[str, Any] = {
     "new_amount": "55,00 €",
     "again_at": "2026-04-03T09:00:00+00:00",
     "method": "Visa •••• 4242",
+    "reason": "unreadable",
+    "open_until": "2026-03-16T09:00:00+00:00",
     "ends_at": "2026-04-01T09:00:00+00:00",
     "effective_at": "2026-04-01T09:00:00+00:00",
     "platform_url": "https://batiplus.apps.example.net",
@@ -53,7 +55,7 @@ KINDS = (
     *("domain_live", "domain_broken", "domain_released"),
     *("order_paid", "delivery_delayed", "delivery_by_hand"),
     *("renewal_due", "renewal_overdue", "subscription_renewed", "subscription_suspended"),
-    "billing_details",
+    *("billing_details", "receipt_rejected"),
     *("renewal_automatic", "charge_declined", "renewal_too_late", "price_changing"),
     *("subscription_cancelled", "subscription_ending", "plan_changed", "plan_change_scheduled"),
 )

@@ -303,6 +303,7 @@ MESSAGES: Words = {
     "trial_reminder": _("Trial reminder"),
     "trial_suspended": _("Trial suspended"),
     "instance_archived": _("Instance archived"),
+    "receipt_rejected": _("Receipt turned down"),
     "order_open": _("Reminder of an unpaid order"),
     "domain_live": _("Domain live"),
     "domain_broken": _("Domain broken"),

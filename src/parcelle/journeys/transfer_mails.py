@@ -1,0 +1,39 @@
+"""Bank transfers, for who has left the page: a receipt that proves nothing waits for another one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils import timezone
+
+from parcelle.core.models import Fact
+from parcelle.domain.billing import order_links
+from parcelle.domain.billing.models import Transfer
+from parcelle.domain.notifications import actions as notifications
+from parcelle.journeys.open_orders import name_of
+
+
+def tell_rejected(fact: Fact) -> None:
+    """The mail about a receipt that was turned down, with the link to where another one is sent; once per receipt."""
+    transfer = Transfer.objects.select_related("payment__order__plan__product").get(
+        payment_id=UUID(fact.data["payment_id"])
+    )
+    order = transfer.payment.order
+    notifications.send(
+        key=f"receipt-rejected:{fact.pk}",
+        kind="receipt_rejected",
+        to=order.email,
+        language=order.language,
+        context={
+            "first_name": name_of(order),
+            "company": order.buyer.get("company") or order.email,
+            "product": order.plan.product.name,
+            "number": order.number,
+            "amount": order.total.format(order.language),
+            "reason": str(fact.data["reason"]),
+            "open_until": transfer.expires_at.isoformat(),
+            "url": order_links.link_of(order.pk),
+        },
+        organization_id=order.organization_id,
+        now=timezone.now(),
+    )

@@ -1,0 +1,27 @@
+"""Who sent a receipt that proves nothing is told so, with the way to send another."""
+
+from __future__ import annotations
+
+import pytest
+
+from parcelle.domain.billing import receipts, transfers
+from parcelle.domain.notifications import actions as notifications
+from parcelle.domain.notifications.models import Message
+from tests import jobs
+from tests.domain.billing.transferring import expected, picture
+from tests.people import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_receipt_that_was_turned_down_is_told_once_with_its_reason_and_the_link() -> None:
+    transfer = expected()
+    receipts.upload(transfer.pk, name="a.png", content=picture(), actor="customer", address="::1", now=NOW)
+    transfers.reject(transfer.pk, reason="no_proof", actor="user:x", now=NOW)
+    for _time in range(2):
+        jobs.work_off(NOW)
+    message = Message.objects.get(kind="receipt_rejected")
+    mail = notifications.render(message)
+    assert mail.to == [transfer.payment.order.email]
+    assert "On n’y voit pas de virement." in str(mail.body)
+    assert str(message.context["url"]) in str(mail.body)
