@@ -30,7 +30,7 @@ from parcelle.domain.billing.events import (
     TrialEnded,
     TrialReminderDue,
 )
-from parcelle.domain.billing.transfer_events import TransferReceiptRejected
+from parcelle.domain.billing.transfer_events import TransferAsked, TransferReceiptRejected
 from parcelle.domain.provisioning.events import (
     DomainBroken,
     DomainLive,
@@ -94,6 +94,7 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     DebtAsked: (chargebacks.tell,),
     DebtSettled: (entitlement.follow, chargebacks.tell_settled),
     PaymentDeclined: (automatic_payment.tell_declined, alarms.payment_setup),
+    TransferAsked: (transfer_mails.tell_where_to,),
     TransferReceiptRejected: (transfer_mails.tell_rejected,),
     MethodRemoved: (automatic_payment.forget,),
     PaymentRefunded: (invoices.credit_refund,),

@@ -1,4 +1,4 @@
-"""Bank transfers, for who has left the page: a receipt that proves nothing waits for another one."""
+"""Bank transfers, for who has left the page: where the money goes, and that a receipt proved nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,40 @@ from uuid import UUID
 from django.utils import timezone
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import order_links
+from parcelle.domain.billing import order_links, references
 from parcelle.domain.billing.models import Transfer
 from parcelle.domain.notifications import actions as notifications
 from parcelle.journeys.open_orders import name_of
+
+
+def tell_where_to(fact: Fact) -> None:
+    """The mail with everything a bank asks for, for whoever makes the transfer later or is not the one who ordered."""
+    transfer = Transfer.objects.select_related("payment__order__plan__product").get(
+        payment_id=UUID(fact.data["payment_id"])
+    )
+    order, told = transfer.payment.order, transfer.told
+    notifications.send(
+        key=f"transfer-asked:{transfer.payment_id}",
+        kind="transfer_asked",
+        to=order.email,
+        language=order.language,
+        context={
+            "first_name": name_of(order),
+            "company": order.buyer.get("company") or order.email,
+            "product": order.plan.product.name,
+            "number": order.number,
+            "amount": transfer.payment.amount.format(order.language),
+            "holder": told["holder"],
+            "iban": references.grouped(told["iban"]),
+            "bic": told.get("bic", ""),
+            "bank": told.get("bank", ""),
+            "reference": references.grouped(transfer.reference),
+            "open_until": transfer.expires_at.isoformat(),
+            "url": order_links.link_of(order.pk),
+        },
+        organization_id=order.organization_id,
+        now=timezone.now(),
+    )
 
 
 def tell_rejected(fact: Fact) -> None:

@@ -39,11 +39,13 @@ from parcelle.domain.billing.gateways.base import (
     Expired,
     Gateway,
     GatewayError,
+    Instructions,
     Outcome,
     Paid,
     Pending,
 )
 from parcelle.domain.billing.models import Order, Payment
+from parcelle.domain.billing.transfer_events import TransferAsked
 
 logger = structlog.get_logger(__name__)
 
@@ -162,12 +164,16 @@ def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
             reason="expired",
         )
     else:
-        _wait(payment, outcome)
+        _wait(payment, order, outcome, now=now)
 
 
-def _wait(payment: Payment, outcome: Outcome) -> None:
+def _wait(payment: Payment, order: Order, outcome: Outcome, *, now: datetime) -> None:
     if payment.state != payment_states.PENDING:
         _move(payment, payment_states.PENDING)
+        if isinstance(outcome, Instructions):
+            events.record(
+                TransferAsked(organization_id=order.organization_id, payment_id=payment.pk, order_id=order.pk), now=now
+            )
     remark = outcome.remark if isinstance(outcome, Pending) else ""
     if remark and remark != payment.remark:
         payment.remark = redact(remark)[:1000]

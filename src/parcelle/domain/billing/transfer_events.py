@@ -8,6 +8,15 @@ from parcelle.core.events import event
 
 
 @event
+class TransferAsked:
+    """A customer chose to pay by transfer and was told where to."""
+
+    organization_id: UUID | None
+    order_id: UUID
+    payment_id: UUID
+
+
+@event
 class TransferReceiptUploaded:
     organization_id: UUID | None
     order_id: UUID
