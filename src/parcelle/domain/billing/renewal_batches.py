@@ -2,7 +2,7 @@
 
 Only what is plain is done here. Who has credit or add-ons, went over to another plan, pays nothing, or is being changed
 by somebody else at this moment is handed back, for `renewals.renew` in a transaction of their own. See
-docs/decisions/0024-renewals-together.md.
+docs/decisions/0025-renewals-together.md.
 """
 
 from __future__ import annotations
