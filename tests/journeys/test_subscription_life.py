@@ -216,3 +216,46 @@ def test_half_a_year_of_a_company(subscription: Subscription) -> None:
     assert instance_of(subscription) == ("live", "")
     kinds = Counter(Message.objects.values_list("kind", flat=True))
     assert (kinds["subscription_renewed"], kinds["subscription_suspended"]) == (paid, 1)
+
+
+def read_only(subscription: Subscription) -> bool:
+    return Instance.objects.get(subscription_id=subscription.pk).read_only
+
+
+def test_p24_who_is_overdue_can_only_read_from_a_day_on_and_changes_things_once_paid(
+    subscription: Subscription,
+) -> None:
+    subscription.plan.dunning = {"read_only": 3}
+    subscription.plan.save()
+    due = due_of(subscription)
+    tick(days(due, *range(-8, 3)))
+    assert not read_only(subscription)
+    tick(days(due, 3, 4))
+    assert read_only(subscription) and instance_of(subscription) == ("live", "")
+    pay(waiting(subscription), now=due + 4 * DAY)
+    jobs.work_off(due + 4 * DAY)
+    assert not read_only(subscription)
+
+
+def test_who_pays_after_a_suspension_can_change_things_as_soon_as_the_instance_is_back(
+    subscription: Subscription,
+) -> None:
+    subscription.plan.dunning = {"read_only": 3}
+    subscription.plan.save()
+    due = due_of(subscription)
+    tick(days(due, *range(-8, 9)))
+    assert read_only(subscription) and instance_of(subscription) == ("suspended", "unpaid")
+    pay(waiting(subscription), now=due + 9 * DAY)
+    jobs.work_off(due + 9 * DAY)
+    assert not read_only(subscription) and instance_of(subscription) == ("live", "")
+
+
+def test_a_blueprint_without_a_way_to_it_passes_the_stage_over(
+    subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provisioning, "can_be_read_only", lambda _instance: False)
+    subscription.plan.dunning = {"read_only": 3}
+    subscription.plan.save()
+    tick(days(due_of(subscription), *range(-8, 5)))
+    assert not read_only(subscription)
+    assert Subscription.objects.get(pk=subscription.pk).read_only_at is not None

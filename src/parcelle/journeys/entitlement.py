@@ -43,7 +43,8 @@ def converge(*, now: datetime, only: UUID | None = None) -> int:
     """
     changed = 0
     for subscription in _suspects(only):
-        for instance in Instance.objects.filter(subscription_id=subscription.pk, state__in=_HELD):
+        held = Instance.objects.select_related("product").filter(subscription_id=subscription.pk, state__in=_HELD)
+        for instance in held:
             kind = _wanted(instance, subscription, now=now)
             if kind:
                 changed += _change(instance, kind, _REASONS.get(subscription.suspended_for, "trial_ended"), now=now)
@@ -60,7 +61,12 @@ def _suspects(only: UUID | None) -> Iterator[Subscription]:
     stopped = with_instance.filter(state=states.SUSPENDED, reason__in=_OURS).values("subscription_id")
     running = with_instance.filter(state__in=_RUNNING).values("subscription_id")
     held = with_instance.filter(state__in=_HELD).values("subscription_id")
+    live = with_instance.filter(state=states.LIVE)
+    restricted = live.filter(read_only=True).values("subscription_id")
+    unrestricted = live.filter(read_only=False).values("subscription_id")
     yield from rows.filter(state__in=billing.LIVE, pk__in=stopped)
+    yield from rows.filter(state__in=billing.LIVE, read_only_at=None, pk__in=restricted)
+    yield from rows.filter(state=billing.PAST_DUE, read_only_at__isnull=False, pk__in=unrestricted)
     yield from rows.filter(state=billing.SUSPENDED, pk__in=running)
     yield from rows.filter(state=billing.ENDED, pk__in=held)
 
@@ -68,18 +74,32 @@ def _suspects(only: UUID | None) -> Iterator[Subscription]:
 def _wanted(instance: Instance, subscription: Subscription, *, now: datetime) -> str:
     """What has to be done to the instance; empty when it is as it should be."""
     right = entitlement.of(subscription, now=now)
-    if right == Right.RUNNING:
-        return "resume" if instance.state == states.SUSPENDED and instance.reason in _OURS else ""
+    if right in {Right.RUNNING, Right.READ_ONLY}:
+        if instance.state == states.SUSPENDED:
+            return "resume" if instance.reason in _OURS else ""
+        return _restriction(instance, wanted=right == Right.READ_ONLY)
     # The end is decided by the subscription's own state, which says so in a fact: until then data is kept.
     if right == Right.KEPT or subscription.state != billing.ENDED:
         return "suspend" if instance.state in _RUNNING else ""
     return "archive"
 
 
+def _restriction(instance: Instance, *, wanted: bool) -> str:
+    """A stage that the blueprint knows no way to is passed over."""
+    if instance.state != states.LIVE or instance.read_only == wanted:
+        return ""
+    if wanted and not provisioning.can_be_read_only(instance):
+        return ""
+    return "restrict" if wanted else "unrestrict"
+
+
 def _change(instance: Instance, kind: str, why: str, *, now: datetime) -> int:
     reason = {"suspend": why, "archive": "retention_ended"}.get(kind, "")
     try:
         with transaction.atomic():
+            if kind in {"restrict", "unrestrict"}:
+                provisioning.set_read_only(instance, kind == "restrict", actor="system", now=now)
+                return 1
             provisioning.change(instance, kind, reason=reason, actor="system", now=now)
     except (InstanceBusy, IllegalTransition):
         return 0
@@ -87,6 +107,13 @@ def _change(instance: Instance, kind: str, why: str, *, now: datetime) -> int:
         logger.exception("an instance could not be brought to its subscription", instance_id=str(instance.pk))
         return 0
     return 1
+
+
+def follow_instance(fact: Fact) -> None:
+    """Who pays after a suspension can change things again as soon as the instance is back."""
+    instance = Instance.objects.filter(pk=fact.instance_id).first()
+    if instance is not None and instance.subscription_id is not None:
+        converge(now=timezone.now(), only=instance.subscription_id)
 
 
 def follow(fact: Fact) -> None:

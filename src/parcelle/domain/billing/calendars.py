@@ -20,7 +20,8 @@ class Calendar:
     The first of `month` and `year` is when the order for the next period is made. `grace` is how long the customer
     keeps what they have although they have not paid; `grace_by_hand` the same where every payment takes the
     customer, such as Mobile Money and transfers. On the days of `charges` it is taken from a saved method.
-    `grace_charge_back` is the same after a bank took a payment back; 0 suspends at once.
+    `grace_charge_back` is the same after a bank took a payment back; 0 suspends at once. From the day `read_only`
+    on, within the grace, who has not paid can only read what they have; None: there is no such day.
     """
 
     month: tuple[int, ...] = (-7, -3, -1)
@@ -30,6 +31,7 @@ class Calendar:
     grace: int = 7
     grace_by_hand: int = 14
     grace_charge_back: int = 7
+    read_only: int | None = None
 
     def before(self, interval: str) -> tuple[int, ...]:
         return self.year if interval == Price.YEAR else self.month
@@ -73,7 +75,7 @@ def read(stored: Mapping[str, Any]) -> Calendar:
         raise NotACalendar(f"unknown: {', '.join(sorted(unknown))}")
     values: dict[str, Any] = {}
     for name, value in stored.items():
-        if name.startswith("grace"):
+        if name.startswith("grace") or name == "read_only":
             if type(value) is not int or value < 0:
                 raise NotACalendar(f"{name} is a number of days")
             values[name] = value

@@ -11,7 +11,7 @@ from django.db import transaction
 from parcelle.core import events
 from parcelle.core.states import move
 from parcelle.domain.billing import calendars, order_states, payment_states, renewals, states, subscriptions
-from parcelle.domain.billing.events import RenewalReminderDue, SubscriptionPastDue
+from parcelle.domain.billing.events import RenewalReminderDue, SubscriptionPastDue, SubscriptionReadOnly
 from parcelle.domain.billing.models import DunningStep, Order, Subscription
 from parcelle.domain.billing.renewals import lock
 
@@ -40,6 +40,8 @@ def step(order_id: UUID, *, now: datetime) -> bool:
         blocked = _money_is_on_its_way(order)
         if not blocked:
             subscriptions.suspend(subscription, states.UNPAID, now=now)
+    if _may_only_read(order, subscription, now=now):
+        _restrict(order, subscription, now=now)
     if subscription.state in {states.ACTIVE, states.PAST_DUE}:
         _remind(order, subscription, now=now)
     following = now + _LOOK_AGAIN if blocked else _next(order, subscription, now)
@@ -64,6 +66,30 @@ def _fall_behind(order: Order, subscription: Subscription, *, now: datetime) -> 
     move(subscription, states.PAST_DUE, table=states.TRANSITIONS)
     events.record(
         SubscriptionPastDue(
+            organization_id=subscription.organization_id, subscription_id=subscription.pk, order_id=order.pk
+        ),
+        now=now,
+    )
+
+
+def _may_only_read(order: Order, subscription: Subscription, *, now: datetime) -> bool:
+    """Whether the day has come from which it can only be read; not while money may be on its way."""
+    since = _read_only_from(order)
+    if since is None or since > now or subscription.state != states.PAST_DUE or subscription.read_only_at is not None:
+        return False
+    return not _money_is_on_its_way(order)
+
+
+def _read_only_from(order: Order) -> datetime | None:
+    day = calendars.of(order.price.plan).read_only
+    return None if day is None else _at(order, day)
+
+
+def _restrict(order: Order, subscription: Subscription, *, now: datetime) -> None:
+    Subscription.objects.filter(pk=subscription.pk).update(read_only_at=now)
+    subscription.read_only_at = now
+    events.record(
+        SubscriptionReadOnly(
             organization_id=subscription.organization_id, subscription_id=subscription.pk, order_id=order.pk
         ),
         now=now,
@@ -119,5 +145,14 @@ def _next(order: Order, subscription: Subscription, now: datetime) -> datetime |
     if subscription.state not in {states.ACTIVE, states.PAST_DUE}:
         return None
     assert order.due_at is not None and order.grace_until is not None
-    moments = [*(_at(order, day) for day in _steps(order)), order.due_at, order.grace_until]
-    return min((moment for moment in moments if moment > now), default=None)
+    moments = [*(_at(order, day) for day in _steps(order)), order.due_at, order.grace_until, _read_only_from(order)]
+    following = [moment for moment in moments if moment is not None and moment > now]
+    if _read_only_waits(order, subscription, now):
+        following.append(now + _LOOK_AGAIN)
+    return min(following, default=None)
+
+
+def _read_only_waits(order: Order, subscription: Subscription, now: datetime) -> bool:
+    """Its day has come while money was on its way."""
+    since = _read_only_from(order)
+    return since is not None and since <= now and subscription.read_only_at is None

@@ -10,9 +10,10 @@ from parcelle.domain.billing.models import Subscription
 
 
 class Right(StrEnum):
-    """To a running instance; to have its data kept; to nothing any more."""
+    """To a running instance; to one that can be read; to have its data kept; to nothing any more."""
 
     RUNNING = "running"
+    READ_ONLY = "read_only"
     KEPT = "kept"
     NOTHING = "nothing"
 
@@ -24,7 +25,10 @@ def of(subscription: Subscription, *, now: datetime) -> Right:
     if subscription.state == states.SUSPENDED:
         return Right.NOTHING if _is_over(subscription, now) else Right.KEPT
     ends = subscription.trial_ends_at if subscription.state == states.TRIALING else subscription.cancel_at
-    return Right.KEPT if ends is not None and ends <= now else Right.RUNNING
+    if ends is not None and ends <= now:
+        return Right.KEPT
+    read_only = subscription.state == states.PAST_DUE and subscription.read_only_at is not None
+    return Right.READ_ONLY if read_only else Right.RUNNING
 
 
 def kept_until(subscription: Subscription) -> datetime | None:

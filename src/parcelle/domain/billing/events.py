@@ -316,6 +316,15 @@ class SubscriptionPastDue:
 
 
 @event
+class SubscriptionReadOnly:
+    """It is overdue, and can only be read until it is paid."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    order_id: UUID
+
+
+@event
 class SubscriptionSuspended:
     """`reason` is one of `states.REASONS`."""
 

@@ -382,7 +382,7 @@ def settle(subscription: Subscription, *, now: datetime) -> None:
         left = max(subscription.period_end - subscription.suspended_at, timedelta(0))
         subscriptions.move_along(subscription, until=now + left)
     elif subscription.state == states.PAST_DUE:
-        move(subscription, states.ACTIVE, table=_RENEWABLE)
+        move(subscription, states.ACTIVE, table=_RENEWABLE, read_only_at=None)
 
 
 def _may_have(order: Order, subscription: Subscription) -> bool:
@@ -434,6 +434,7 @@ def _move_on(
         suspended_at=None,
         suspended_for="",
         paused_left=None,
+        read_only_at=None,
         problem="",
     )
     usage.open_period(subscription)

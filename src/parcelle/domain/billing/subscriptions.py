@@ -89,7 +89,15 @@ def activate(
     if kept is not None:
         subscription = kept
         fresh = {"suspended_at": None, "suspended_for": "", "cancel_at": None, "next_price": None, "paused_left": None}
-        move(subscription, states.ACTIVE, table=states.TRANSITIONS, next_extras=None, **fresh, **paid)
+        move(
+            subscription,
+            states.ACTIVE,
+            table=states.TRANSITIONS,
+            next_extras=None,
+            read_only_at=None,
+            **fresh,
+            **paid,
+        )
     else:
         subscription = Subscription.objects.create(
             organization=organization, state=states.ACTIVE, created_at=now, **paid
@@ -228,6 +236,7 @@ def move_along(subscription: Subscription, *, until: datetime) -> None:
         period_end=until,
         anchor_day=periods.anchor_of(until),
         paused_left=None,
+        read_only_at=None,
         suspended_at=None,
         suspended_for="",
     )

@@ -119,6 +119,14 @@ class ComposeRecipe(_Strict):
     load: ServiceCommand | None = None
 
 
+class ReadOnly(_Strict):
+    """How the application is made to refuse changes, and to take them again; both may be run twice."""
+
+    # Commands inside the application, `${name}` filled in.
+    enter: list[list[str]] = pydantic.Field(min_length=1)
+    leave: list[list[str]] = pydantic.Field(min_length=1)
+
+
 class Credentials(_Strict):
     """Where the customer's first user signs in and under which name."""
 
@@ -146,6 +154,8 @@ class Blueprint(_Strict):
     personalise: list[Call] = pydantic.Field(default_factory=list)
     sign_in: list[Call] = pydantic.Field(default_factory=list)
     credentials: Credentials = pydantic.Field(default_factory=Credentials)
+    # Without it there is no stage between running and suspended for who has not paid.
+    read_only: ReadOnly | None = None
     usage: dict[str, Any] = pydantic.Field(default_factory=dict)
     backup: dict[str, Any] = pydantic.Field(default_factory=dict)
     upgrade: dict[str, Any] = pydantic.Field(default_factory=dict)

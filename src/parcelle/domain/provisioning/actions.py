@@ -110,6 +110,23 @@ def change(instance: Instance, kind: str, *, reason: str, actor: str, now: datet
     return operation
 
 
+def can_be_read_only(instance: Instance) -> bool:
+    """Whether its blueprint says how."""
+    return blueprints.load(instance.product.blueprint).read_only is not None
+
+
+@transaction.atomic
+def set_read_only(instance: Instance, wanted: bool, *, actor: str, now: datetime) -> Operation:
+    """Asks the application of a live instance to refuse changes, or to take them again.
+
+    Raises InstanceBusy while another operation runs, IllegalTransition when it is not live.
+    """
+    locked = Instance.objects.select_for_update(of=("self",)).select_related("target").get(pk=instance.pk)
+    if locked.state != states.LIVE:
+        raise IllegalTransition(locked, states.LIVE)
+    return request_operation(locked, "restrict" if wanted else "unrestrict", now=now, actor=actor)
+
+
 @transaction.atomic
 def retry_operation(operation: Operation, *, actor: str, now: datetime) -> None:
     """Asks once more for what a failed operation was meant to do, if the instance's state still allows it.
@@ -126,6 +143,8 @@ def retry_operation(operation: Operation, *, actor: str, now: datetime) -> None:
         retry_creation(instance, actor=actor, now=now)
     elif operation.kind in states.CHANGES:
         change(instance, operation.kind, reason=instance.reason, actor=actor, now=now)
+    elif operation.kind in {"restrict", "unrestrict"}:
+        set_read_only(instance, operation.kind == "restrict", actor=actor, now=now)
     elif operation.kind == "discard_standby" and instance.state == states.FAILED:
         request_operation(instance, operation.kind, now=now, actor=actor)
     else:

@@ -63,6 +63,16 @@ class InstanceSuspended:
 
 
 @event
+class InstanceReadOnly:
+    """The application refuses changes now, or takes them again."""
+
+    instance_id: UUID
+    organization_id: UUID | None
+    operation_id: UUID
+    read_only: bool
+
+
+@event
 class InstanceResumed:
     instance_id: UUID
     organization_id: UUID | None

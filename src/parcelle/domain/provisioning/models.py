@@ -94,6 +94,8 @@ class Instance(models.Model):
     url = models.CharField(_("address"), max_length=300, blank=True)
     # Why it is suspended or archived, one of the codes in `queries.REASONS`; shown on its holding page.
     reason = models.CharField(_("reason"), max_length=40, blank=True)
+    # Whether the application was told to refuse changes.
+    read_only = models.BooleanField(_("read-only"), default=False)
     created_at = models.DateTimeField(_("created"))
     live_at = models.DateTimeField(_("live since"), null=True, blank=True)
     # The last visit that is known of; what an idle instance is put to sleep by.

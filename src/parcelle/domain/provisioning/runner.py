@@ -51,7 +51,7 @@ PROGRESS_EVERY_SECONDS = 0.4
 # An operation that our own database cut short is looked at again after so long.
 LOOK_AGAIN_SECONDS = 2.0
 # These go first: a person waits for them.
-URGENT = ("create", "resume", "wake", "repair", "restart")
+URGENT = ("create", "resume", "wake", "unrestrict", "repair", "restart")
 
 
 @dataclass

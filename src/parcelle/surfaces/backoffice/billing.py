@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 
 from parcelle.domain.billing import baskets, revenue, states
 from parcelle.domain.billing.models import RevenueMovement, Subscription, TrialReminder
+from parcelle.domain.catalog import blueprints
 from parcelle.domain.catalog.models import Price
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.tenancy.models import Membership
@@ -117,6 +118,7 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
         "trouble",
         ("costs", "paid_until"),
         ("beside", "beside_then"),
+        "restricted",
         ("renewal_at", "follows"),
         ("leaves", "cancel_reason"),
         ("created_at", "suspended_at"),
@@ -124,7 +126,7 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
     ]
     readonly_fields = [
         *("customer", "state_badge", "trial_end", "pays_for", "identifier"),
-        *("beside", "beside_then"),
+        *("beside", "beside_then", "restricted"),
         *("trouble", "costs", "paid_until", "renewal_at", "follows", "leaves"),
     ]
     actions_list = ["recurring"]
@@ -168,6 +170,19 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
         if row.next_extras is None:
             return NOTHING
         return _add_ons(baskets.next_extras(row)) if row.next_extras else gettext("None")
+
+    @admin.display(description=_("Read-only"))
+    def restricted(self, row: Subscription) -> SafeString | str:
+        """Since when, and that nothing comes of it where the blueprint knows no way."""
+        if row.read_only_at is None:
+            return NOTHING
+        try:
+            possible = blueprints.load(row.plan.product.blueprint).read_only is not None
+        except blueprints.BlueprintError:
+            possible = False
+        if possible:
+            return moment(row.read_only_at)
+        return format_html("{} · {}", moment(row.read_only_at), gettext("passed over: the blueprint says no way to it"))
 
     @admin.display(description=_("Cancelled as of"))
     def leaves(self, row: Subscription) -> SafeString | str:

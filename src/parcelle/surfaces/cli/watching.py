@@ -41,6 +41,8 @@ _TITLES = {
     "check_sign_in": "Proving that the first user can sign in",
     "publish_route": "Opening the address",
     "stop": "Stopping the application",
+    "restrict": "Having the application refuse changes",
+    "unrestrict": "Having the application take changes again",
     "hold_route": "Putting up the page that says why",
     "withdraw_page": "Taking down the page that said why",
     "dump": "Writing the last dump",

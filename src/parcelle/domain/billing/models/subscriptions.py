@@ -43,6 +43,8 @@ class Subscription(models.Model):
     trial_ends_at = models.DateTimeField(_("trial ends"), null=True, blank=True)
     suspended_at = models.DateTimeField(_("suspended"), null=True, blank=True)
     suspended_for = models.CharField(_("suspended because"), max_length=10, choices=states.REASONS, blank=True)
+    # Since when it can only be read, because it is overdue.
+    read_only_at = models.DateTimeField(_("read-only since"), null=True, blank=True)
     # What is paid and not used yet, while it is paused.
     paused_left = models.DurationField(_("left when paused"), null=True, blank=True)
     # What it brings in each month, in the currency of its price; the sum of its movements.

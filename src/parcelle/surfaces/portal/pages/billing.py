@@ -32,7 +32,13 @@ from parcelle.surfaces.portal.methods import WORDS, Words
 
 _MANAGERS = (Membership.OWNER, Membership.ADMIN)
 _MOST = 60
-_SETTLED = (payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED, payment_states.REFUNDED)
+_SETTLED = (
+    payment_states.PAID,
+    payment_states.PAID_LATE,
+    payment_states.PARTLY_REFUNDED,
+    payment_states.REFUNDED,
+    payment_states.CHARGED_BACK,
+)
 
 
 @dataclass(frozen=True)

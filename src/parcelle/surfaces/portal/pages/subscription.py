@@ -34,6 +34,7 @@ from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.plan_changes import Change
 from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import AddOnPrice, Price
+from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.tenancy.models import Membership
 from parcelle.domain.tenancy.queries import role_of
 from parcelle.journeys import cancellation, change_plan
@@ -90,6 +91,7 @@ def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
         "add_ons": _add_ons(found, now=now),
         "saved": saved_methods.of(found.organization_id),
         "kept_until": entitlement.kept_until(found),
+        "read_only": Instance.objects.filter(subscription_id=found.pk, read_only=True).exists(),
         "paused": found.suspended_for == states.PAUSED,
         "running": found.state in {states.ACTIVE, states.PAST_DUE},
         "request_id": uuid.uuid4(),
