@@ -111,8 +111,9 @@ def _change(instance: Instance, kind: str, why: str, *, now: datetime) -> int:
 
 def follow_instance(fact: Fact) -> None:
     """Who pays after a suspension can change things again as soon as the instance is back."""
-    instance = Instance.objects.filter(pk=fact.instance_id).first()
-    if instance is not None and instance.subscription_id is not None:
+    assert fact.instance_id is not None
+    instance = Instance.objects.get(pk=fact.instance_id)
+    if instance.subscription_id is not None:
         converge(now=timezone.now(), only=instance.subscription_id)
 
 
