@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import structlog
 from django.db import connection, models
-from django.db.models import sql
-from django.db.models.constants import OnConflict
 
 from parcelle.core.crypto import CannotDecrypt
 
 logger = structlog.get_logger(__name__)
+
+
+def insert(row: models.Model) -> None:
+    """Stores a new row that has its key or gets it from the database. Raises IntegrityError.
+
+    What `save` does for a row that is new for certain, without its signals, in a third of the time.
+    """
+    numbered = row.pk is None
+    (key,) = _insert([row], otherwise="")
+    if numbered:
+        row.pk = key
+    row._state.adding, row._state.db = False, connection.alias
 
 
 def insert_unless_taken(row: models.Model) -> bool:
@@ -39,20 +50,32 @@ def insert_those_not_taken(rows: Sequence[models.Model]) -> int:
     return len(_insert(rows)) if rows else 0
 
 
-def _insert(rows: Sequence[models.Model]) -> list[Any]:
-    """The primary keys of those that were stored. All have one, or all get theirs from the database."""
-    key = rows[0]._meta.pk
-    numbered = rows[0].pk is None
-    fields = [f for f in rows[0]._meta.concrete_fields if not f.generated and not (numbered and f is key)]
+def _insert(rows: Sequence[models.Model], *, otherwise: str = "ON CONFLICT DO NOTHING") -> list[Any]:
+    """The primary keys of those that were stored. All have one, or all get theirs from the database.
+
+    The statement is made once per table and not compiled each time; values that are expressions are not for here.
+    """
+    fields, head, key = _statement(type(rows[0]), rows[0].pk is None)
+    parameters: list[Any] = []
     for row in rows:
         for field in fields:
-            setattr(row, field.attname, field.pre_save(row, add=True))
-    query = sql.InsertQuery(type(rows[0]), on_conflict=OnConflict.IGNORE)
-    query.insert_values(fields, list(rows), raw=True)
-    ((statement, parameters),) = query.get_compiler(connection=connection).as_sql()
+            value = field.pre_save(row, add=True)
+            setattr(row, field.attname, value)
+            parameters.append(field.get_db_prep_save(value, connection))
+    places = f"({', '.join(['%s'] * len(fields))})"
     with connection.cursor() as cursor:
-        cursor.execute(f"{statement} RETURNING {connection.ops.quote_name(str(key.column))}", parameters)
+        cursor.execute(f"{head} VALUES {', '.join([places] * len(rows))} {otherwise} RETURNING {key}", parameters)
         return [row[0] for row in cursor.fetchall()]
+
+
+@cache
+def _statement(model: type[models.Model], numbered: bool) -> tuple[list[Any], str, str]:
+    """The fields that are written, the beginning of the statement, and the key's column."""
+    meta, quoted = model._meta, connection.ops.quote_name
+    fields = [f for f in meta.concrete_fields if not f.generated and not (numbered and f is meta.pk)]
+    columns = ", ".join(quoted(str(field.column)) for field in fields)
+    assert meta.pk is not None
+    return fields, f"INSERT INTO {quoted(meta.db_table)} ({columns})", quoted(str(meta.pk.column))
 
 
 def readable[Row: models.Model](rows: models.QuerySet[Row], keys: Iterable[Any]) -> list[Row]:

@@ -164,7 +164,8 @@ def _one_at_a_time(email: str, submission: UUID) -> None:
 
 
 def _earlier(submission: UUID) -> Started | None:
-    found = Instance.objects.filter(request_id=submission).values_list("pk", "organization_id", "created_at").first()
+    rows = Instance.objects.filter(request_id=submission).order_by().values_list("pk", "organization_id", "created_at")
+    found = next(iter(rows), None)
     if found is None:
         return None
     instance_id, organization_id, asked_at = found

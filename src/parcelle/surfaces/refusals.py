@@ -62,6 +62,7 @@ TRANSFERS: dict[str, Promise] = {
     "no_reference": _("The bank’s reference of the movement is missing."),
     "no_amount": _("The amount must be more than nothing."),
     "in_future": _("The value date is too far in the future."),
+    "long_ago": _("The value date is more than a year ago: check the year."),
     "reference_used": _("This bank reference has been noted already, for another transfer or another amount."),
     "same_person": _("A second person has to confirm this transfer."),
     "decided": _("Somebody else has decided about this meanwhile."),

@@ -167,6 +167,7 @@ def test_p14_another_currency_is_parked_for_a_human(transfer: Transfer) -> None:
         ({"amount": "-58.80"}, "no_amount"),
         ({"reference": "  "}, "no_reference"),
         ({"value_date": date(2026, 4, 1)}, "in_future"),
+        ({"value_date": date(926, 3, 2)}, "long_ago"),
     ],
 )
 def test_what_cannot_be_confirmed(transfer: Transfer, said: dict[str, Any], code: str) -> None:

@@ -54,6 +54,8 @@ RECALLS = ("recalled", "other")
 TIME_TO_ANSWER = timedelta(days=3)
 # Banks announce a value date a few days ahead; more than that is a slip of the pen.
 _DAYS_AHEAD = timedelta(days=5)
+# More than that in the past is a year typed wrong.
+_DAYS_BACK = timedelta(days=365)
 # What the payment hears about at once.
 _TOLD = frozenset(
     {
@@ -173,6 +175,8 @@ def _check_said(amount: Money, bank_reference: str, value_date: date, *, now: da
         raise TransferRefused("no_amount")
     if value_date > (now + _DAYS_AHEAD).date():
         raise TransferRefused("in_future")
+    if value_date < (now - _DAYS_BACK).date():
+        raise TransferRefused("long_ago")
 
 
 def needs_two(transfer: Transfer, amount: Money) -> bool:

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, Value
 
 from parcelle.core import events
+from parcelle.core.rows import insert
 from parcelle.core.states import IllegalTransition, move
 from parcelle.domain.billing import states, usage
 from parcelle.domain.billing.events import RetentionEnded, TrialEnded, TrialReminderDue, TrialStarted
@@ -25,9 +26,10 @@ REMINDER_DAYS = (7, 3, 1)
 def start(*, organization: Organization, plan: Plan, now: datetime, actor: str) -> Subscription:
     """A trial of the plan's length from `now` on."""
     ends_at = now + timedelta(days=plan.trial_days)
-    subscription = Subscription.objects.create(
+    subscription = Subscription(
         organization=organization, plan=plan, state=states.TRIALING, created_at=now, trial_ends_at=ends_at
     )
+    insert(subscription)
     usage.begin_period(subscription)
     events.record(
         TrialStarted(

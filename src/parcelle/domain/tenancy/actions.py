@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from parcelle.core import events
+from parcelle.core.rows import insert
 from parcelle.domain.accounts.models import User
 from parcelle.domain.tenancy.events import OrganizationCreated
 from parcelle.domain.tenancy.models import Membership, Organization
@@ -18,6 +19,6 @@ def create_organization(*, name: str, slug: str, owner: User, language: str, now
     """A new organization with its owner. When `slug` is taken a number is added to it."""
     organization = Organization(name=name, slug=slug, language=language, created_at=now)
     store_under_free_name(organization, held=Organization.objects.all())
-    Membership.objects.create(organization=organization, user=owner, role=Membership.OWNER, created_at=now)
+    insert(Membership(organization=organization, user=owner, role=Membership.OWNER, created_at=now))
     events.record(OrganizationCreated(organization_id=organization.pk, slug=organization.slug), now=now, actor=actor)
     return organization

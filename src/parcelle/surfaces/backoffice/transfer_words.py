@@ -33,6 +33,7 @@ TRANSFER_REFUSALS: Words = {
     "no_reference": _("The reference of the bank is missing."),
     "no_amount": _("An amount that arrived is more than nothing."),
     "in_future": _("The value date lies too far in the future."),
+    "long_ago": _("The value date is more than a year ago: check the year."),
     "reference_used": _("Money with this reference of the bank is confirmed already."),
     "same_person": _("You confirmed it yourself: another person must approve it."),
     "decided": _("Somebody has decided this already."),
