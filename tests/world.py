@@ -140,6 +140,9 @@ def portrait(system: System, operation: Operation) -> dict[str, Any]:
         return seen | {"gone": operation.finding.closed_at is not None, "left": left}
     instance = Instance.objects.get(pk=operation.instance_id)
     name = f"tenant_{key(instance)}"
+    if operation.kind in {"restrict", "unrestrict"}:
+        told = (system.home.path / "tenants" / key(instance) / "read-only").exists()
+        seen["read_only"] = (instance.read_only, told)
     return seen | {
         "state": instance.state,
         "from_standby": instance.from_standby,

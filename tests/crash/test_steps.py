@@ -61,6 +61,14 @@ def resumption(system: System) -> Operation:
     return instance_control.resume_instance(_some(system, states.SUSPENDED).pk, reason="", **_asked())
 
 
+def becoming_read_only(system: System) -> Operation:
+    return actions.set_read_only(_some(system, states.LIVE), True, **_asked())
+
+
+def becoming_writable(system: System) -> Operation:
+    return actions.set_read_only(_some(system, states.LIVE), False, **_asked())
+
+
 def falling_asleep(system: System) -> Operation:
     return actions.change(_some(system, states.LIVE), "sleep", reason="", **_asked())
 
@@ -197,6 +205,8 @@ SCENARIOS = [
     Scenario("create refused", "create", refused_creation, ends=states.FAILED),
     Scenario("suspend", "suspend", suspension),
     Scenario("resume", "resume", resumption),
+    Scenario("restrict", "restrict", becoming_read_only),
+    Scenario("unrestrict", "unrestrict", becoming_writable),
     Scenario("sleep", "sleep", falling_asleep),
     Scenario("sleep too late", "sleep", falling_asleep_too_late, ends=states.FAILED),
     Scenario("wake", "wake", waking),

@@ -10,7 +10,8 @@ from parcelle.core.money import Money
 from parcelle.domain.accounts.models import ApiToken
 from parcelle.domain.billing import refunds, statements
 from parcelle.domain.billing.models import ExchangeRate, GatewayEvent, Payment, VatCheck
-from parcelle.domain.catalog.models import Coupon, Price
+from parcelle.domain.catalog import actions as catalog
+from parcelle.domain.catalog.models import AddOn, Coupon, Feature, Price
 from parcelle.domain.notifications.models import MailboxMail, Message
 from parcelle.domain.provisioning.models import Domain, Finding, Instance, Operation, Target, Template
 from tests import people
@@ -57,6 +58,14 @@ def _sell(cast: Cast) -> None:
         received_at=NOW,
         payment=payment,
     )
+
+
+def _offer_an_add_on(cast: Cast) -> None:
+    feature, _new = Feature.objects.get_or_create(
+        product=cast.plan.product, key="users", defaults={"name_fr": "Utilisateurs", "name_en": "Users"}
+    )
+    made = AddOn.objects.create(feature=feature, slug="users-one", name_fr="Utilisateur", name_en="User")
+    catalog.set_add_on_price(made.pk, interval="month", amount=Money.of("5.00", "EUR"), adds=1, now=NOW)
 
 
 def _expect_a_transfer() -> None:
@@ -146,6 +155,7 @@ def fill(cast: Cast) -> World:
     MailboxMail.objects.create(message_id="a@b", sender="a", to="b", subject="c", raw=b"Secret-raw-4")
     _sell(cast)
     _expect_a_transfer()
+    _offer_an_add_on(cast)
     _invoice(cast)
     Coupon.objects.create(code="ONE", percent=Decimal(10))
     token, plain = ApiToken.issue(user=cast.operator, name="Website", now=NOW)

@@ -106,7 +106,7 @@ def test_actions_and_their_confirmations_show_no_secret(operator: Client, world:
 
 def test_rows_of_the_past_cannot_be_changed_or_removed(operator: Client, world: World) -> None:
     editable = {"organization", "user", "apitoken", "product", "plan", "coupon", "target", "gatewaysettings"}
-    editable |= {"seller", "billingdetails", "exchangerate"}
+    editable |= {"seller", "billingdetails", "exchangerate", "addon"}
     for model in own_models():
         if model._meta.model_name in editable:
             continue
