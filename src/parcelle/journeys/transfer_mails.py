@@ -15,43 +15,43 @@ from parcelle.journeys.open_orders import name_of
 
 def tell_where_to(fact: Fact) -> None:
     """The mail with everything a bank asks for, for whoever makes the transfer later or is not the one who ordered."""
-    transfer = Transfer.objects.select_related("payment__order__plan__product").get(
-        payment_id=UUID(fact.data["payment_id"])
-    )
-    order, told = transfer.payment.order, transfer.told
-    notifications.send(
-        key=f"transfer-asked:{transfer.payment_id}",
-        kind="transfer_asked",
-        to=order.email,
-        language=order.language,
-        context={
-            "first_name": name_of(order),
-            "company": order.buyer.get("company") or order.email,
-            "product": order.plan.product.name,
-            "number": order.number,
-            "amount": transfer.payment.amount.format(order.language),
-            "holder": told["holder"],
-            "iban": references.grouped(told["iban"]),
-            "bic": told.get("bic", ""),
-            "bank": told.get("bank", ""),
-            "reference": references.grouped(transfer.reference),
-            "open_until": transfer.expires_at.isoformat(),
-            "url": order_links.link_of(order.pk),
-        },
-        organization_id=order.organization_id,
-        now=timezone.now(),
+    transfer = _transfer_of(fact)
+    told = transfer.told
+    _send(
+        transfer,
+        "transfer_asked",
+        f"transfer-asked:{transfer.payment_id}",
+        amount=transfer.payment.amount.format(transfer.payment.order.language),
+        holder=told["holder"],
+        iban=references.grouped(told["iban"]),
+        bic=told.get("bic", ""),
+        bank=told.get("bank", ""),
+        reference=references.grouped(transfer.reference),
     )
 
 
 def tell_rejected(fact: Fact) -> None:
     """The mail about a receipt that was turned down, with the link to where another one is sent; once per receipt."""
-    transfer = Transfer.objects.select_related("payment__order__plan__product").get(
-        payment_id=UUID(fact.data["payment_id"])
+    transfer = _transfer_of(fact)
+    _send(
+        transfer,
+        "receipt_rejected",
+        f"receipt-rejected:{fact.pk}",
+        amount=transfer.payment.order.total.format(transfer.payment.order.language),
+        reason=str(fact.data["reason"]),
     )
+
+
+def _transfer_of(fact: Fact) -> Transfer:
+    known = Transfer.objects.select_related("payment__order__plan__product")
+    return known.get(payment_id=UUID(fact.data["payment_id"]))
+
+
+def _send(transfer: Transfer, kind: str, key: str, **more: str) -> None:
     order = transfer.payment.order
     notifications.send(
-        key=f"receipt-rejected:{fact.pk}",
-        kind="receipt_rejected",
+        key=key,
+        kind=kind,
         to=order.email,
         language=order.language,
         context={
@@ -59,10 +59,9 @@ def tell_rejected(fact: Fact) -> None:
             "company": order.buyer.get("company") or order.email,
             "product": order.plan.product.name,
             "number": order.number,
-            "amount": order.total.format(order.language),
-            "reason": str(fact.data["reason"]),
             "open_until": transfer.expires_at.isoformat(),
             "url": order_links.link_of(order.pk),
+            **more,
         },
         organization_id=order.organization_id,
         now=timezone.now(),
