@@ -1,4 +1,4 @@
-"""An order that somebody left open: one mail, once, with a link that leads back; and when there is none."""
+"""An order left open, or left after a declined payment: one mail, with a link that leads back; and when there is none."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from html import unescape
 
 import pytest
 import time_machine
+from django.template.loader import render_to_string
 from django.test import Client
+from django.utils import translation
 from pytest_django import Settings
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import orders, payments
+from parcelle.domain.billing import orders, payments, transfers
 from parcelle.domain.billing.gateways.base import Declined, GatewayError
 from parcelle.domain.billing.models import Order, Payment
 from parcelle.domain.catalog.models import Price
 from parcelle.domain.notifications import actions as notifications
 from parcelle.domain.notifications.models import Message
 from parcelle.journeys import checkout, open_orders
+from parcelle.surfaces.refusals import DECLINES
 from tests import jobs
 from tests.domain.billing.selling import AWA, attempt, click, look, open_shop, order
+from tests.domain.billing.transferring import expected
 from tests.people import NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
@@ -104,10 +108,99 @@ def test_of_two_orders_only_the_newer_is_mailed_about(price: Price) -> None:
     assert Fact.objects.filter(name="OrderLeftOpen").count() == 1
 
 
-def test_a_page_closed_half_way_and_a_declined_card_are_what_it_is_for(price: Price) -> None:
+def test_a_page_closed_half_way_is_what_it_is_for(price: Price) -> None:
     attempt(order(price))
-    payments.record(attempt(order(price, buyer=replace(AWA, email="b@x.fr"))).pk, Declined(code="declined"), now=NOW)
-    assert sweep() == 2
+    assert sweep() == 1
+
+
+def declined(placed: Order, *, code: str = "not_approved_in_time", now: datetime = NOW) -> Payment:
+    payment = payments.begin(placed.pk, gateway="fake", details={}, now=now)
+    payments.record(payment.pk, Declined(code=code), now=now)
+    return payment
+
+
+def told(now: datetime) -> int:
+    """How many mails about declined payments there are after everything that is due was done, twice."""
+    sweep(now)
+    for fact in Fact.objects.filter(name="PaymentLeftDeclined"):
+        open_orders.tell_declined(fact)
+    return Message.objects.filter(kind="payment_declined").count()
+
+
+TOLD = NOW + payments.TELL_AFTER
+
+
+def test_who_left_after_a_declined_payment_is_told_once_and_not_reminded_as_well(price: Price) -> None:
+    declined(order(price))
+    assert [told(TOLD - timedelta(seconds=1)), told(TOLD), told(DUE), told(DUE + timedelta(days=3))] == [0, 1, 1, 1]
+    assert not Message.objects.filter(kind="order_open").exists()
+
+
+def test_who_tries_again_is_told_only_about_the_last_attempt(price: Price) -> None:
+    placed = order(price)
+    declined(placed)
+    last = declined(placed, code="no_wallet", now=TOLD - timedelta(minutes=1))
+    assert told(TOLD) == 0
+    assert told(TOLD + payments.TELL_AFTER) == 1
+    assert Message.objects.get().key == f"payment-declined:{last.pk}"
+
+
+def test_and_once_more_about_what_they_try_after_the_mail(price: Price) -> None:
+    placed = order(price)
+    declined(placed)
+    assert told(TOLD) == 1
+    declined(placed, now=TOLD + timedelta(hours=1))
+    assert told(TOLD + timedelta(hours=2)) == 2
+
+
+def test_not_who_has_paid_or_pays_just_now(price: Price) -> None:
+    for email, act in (("a@x.fr", paid), ("b@x.fr", attempt)):
+        placed = order(price, buyer=replace(AWA, email=email))
+        declined(placed, now=NOW - timedelta(seconds=1))
+        act(placed)
+    assert told(TOLD) == 0
+
+
+def test_nor_when_nobody_looked_for_a_day(price: Price) -> None:
+    declined(order(price))
+    assert told(NOW + payments.TELL_WITHIN) == 0
+
+
+@pytest.mark.parametrize("code", [*DECLINES, "not_received", "recalled", "not_accepted"])
+def test_every_reason_is_told_in_plain_words_of_both_languages(code: str) -> None:
+    said = {}
+    for language in ("fr", "en"):
+        with translation.override(language):
+            said[language] = render_to_string("notifications/payment_reason.txt", {"reason": code}).strip()
+            usual = render_to_string("notifications/payment_reason.txt", {"reason": "declined"}).strip()
+        assert (said[language] == usual) == (code in {"declined", "expired"})
+    assert said["fr"] != said["en"]
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [("fr", "Votre paiement de 58,80\xa0€ pour Plain"), ("en", "Your payment of €58.80 for Plain")],
+)
+def test_the_mail_about_a_declined_payment_leads_back_too(price: Price, language: str, sentence: str) -> None:
+    placed = order(price)
+    declined(placed)
+    Order.objects.update(language=language)
+    told(TOLD)
+    mail = notifications.render(Message.objects.get())
+    for part in (str(mail.body), unescape(str(mail.alternatives[0][0]))):
+        assert sentence in part
+        assert placed.number in part
+        assert "/orders/resume/" in part
+        assert "None" not in part
+
+
+def test_a_transfer_that_is_given_up_says_what_the_operator_wrote() -> None:
+    transfer = expected()
+    transfers.refuse(transfer.pk, reason="not_received", text="Rien sur <notre> compte.", actor="user:x", now=NOW)
+    assert told(TOLD) == 1
+    mail = notifications.render(Message.objects.get(kind="payment_declined"))
+    assert "Le virement n’est pas arrivé. Rien sur <notre> compte.\n" in str(mail.body)
+    assert "Rien sur &lt;notre&gt; compte." in str(mail.alternatives[0][0])
 
 
 def test_paid_between_the_fact_and_the_mail(price: Price) -> None:

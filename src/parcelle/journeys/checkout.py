@@ -166,6 +166,7 @@ def run(*, now: datetime) -> dict[str, int]:
         "receipts": _each(receipts.to_remove(now), receipts.remove, now=now),
         "looked": _each(payments.to_look_at(now), payments.look, now=now),
         "refunds": _each(refunds.unsettled(now), refunds.carry_out, now=now),
+        "told": _each(payments.to_tell(now), payments.tell, now=now),
         "reminded": _each(orders.to_remind(now), orders.remind, now=now),
         "lapsed": _each(orders.to_lapse(now), orders.lapse, now=now),
     }

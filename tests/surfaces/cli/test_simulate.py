@@ -79,6 +79,15 @@ def test_mobile_money_goes_by_its_short_name_too(during: Callable[[Callable[[], 
     assert found == [True]
 
 
+def test_they_stand_where_only_what_parcelle_needs_to_run_is_installed() -> None:
+    modules = [where.partition(":")[0] for where in simulate.SERVICES.values()]
+    absent = "import sys; sys.modules.update(pytest=None, openapi_core=None)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{absent}; import {', '.join(modules)}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_there_is_no_simulator_of() -> None:
     done = typing_it.run("simulate", "gold")
     assert done.code == 1

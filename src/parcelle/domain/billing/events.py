@@ -116,6 +116,15 @@ class PaymentDeclined:
 
 
 @event
+class PaymentLeftDeclined:
+    """It was declined a while ago, and nobody has tried again since; said once."""
+
+    organization_id: UUID | None
+    payment_id: UUID
+    order_id: UUID
+
+
+@event
 class PaymentParked:
     """Money moved, but not as asked: a human must look."""
 

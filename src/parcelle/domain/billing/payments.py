@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q
 
 from parcelle.core import events
 from parcelle.core.logs import redact
@@ -31,7 +32,13 @@ from parcelle.domain.billing import (
 )
 from parcelle.domain.billing.desk_events import PaymentAbandoned
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
-from parcelle.domain.billing.events import PaymentDeclined, PaymentOutcomeUnknown, PaymentParked, PaymentReceived
+from parcelle.domain.billing.events import (
+    PaymentDeclined,
+    PaymentLeftDeclined,
+    PaymentOutcomeUnknown,
+    PaymentParked,
+    PaymentReceived,
+)
 from parcelle.domain.billing.gateways.base import (
     Cancels,
     ChargedBack,
@@ -48,6 +55,11 @@ from parcelle.domain.billing.models import Order, Payment
 from parcelle.domain.billing.transfer_events import TransferAsked
 
 logger = structlog.get_logger(__name__)
+
+# Who saw on the page that it was declined tries again before that; who had left it, or gave up, is written to.
+TELL_AFTER = timedelta(minutes=10)
+# What nobody was told for so long is no news any more.
+TELL_WITHIN = timedelta(days=1)
 
 charge_of = charges.charge_of
 
@@ -322,6 +334,39 @@ def to_look_at(now: datetime) -> Iterator[UUID]:
     """Attempts without an outcome whose service should be asked now."""
     due = Payment.objects.filter(state__in=payment_states.UNSETTLED, look_at__lte=now)
     yield from due.order_by("look_at").values_list("pk", flat=True)
+
+
+def to_tell(now: datetime) -> Iterator[UUID]:
+    """Attempts that were declined and left at that, which nobody has been told."""
+    settled = Payment.objects.filter(settled_at__lte=now - TELL_AFTER, settled_at__gt=now - TELL_WITHIN)
+    left = settled.filter(state=payment_states.DECLINED, order__state=order_states.OPEN)
+    left = left.filter(Q(order__reminded_at=None) | Q(order__reminded_at__lt=F("settled_at")))
+    yield from left.values_list("pk", flat=True)
+
+
+@transaction.atomic
+def tell(payment_id: UUID, *, now: datetime) -> bool:
+    """Says, once, that the last attempt of an order was declined; false when there is nothing to say.
+
+    That counts as the order's reminder too: nobody hears twice about the same attempt. What is taken by itself is told
+    at once, and an attempt that only lapsed is what the reminder of an open order is for.
+    """
+    order = Order.objects.select_for_update(of=("self",)).get(payments=payment_id)
+    payment = order.payments.latest("created_at")
+    if payment.pk != payment_id or payment.state != payment_states.DECLINED or order.state != order_states.OPEN:
+        return False
+    assert payment.settled_at is not None
+    told = order.reminded_at is not None and order.reminded_at >= payment.settled_at
+    if told or payment.settled_at > now - TELL_AFTER or order.expires_at <= now:
+        return False
+    order.reminded_at = now
+    order.save(update_fields=["reminded_at"])
+    if saved_methods.is_automatic(payment):
+        return False
+    events.record(
+        PaymentLeftDeclined(organization_id=order.organization_id, payment_id=payment.pk, order_id=order.pk), now=now
+    )
+    return True
 
 
 @transaction.atomic

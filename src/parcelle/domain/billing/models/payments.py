@@ -60,6 +60,7 @@ class Payment(models.Model):
             models.Index(
                 fields=["look_at"], condition=Q(state__in=payment_states.UNSETTLED), name="payment_to_look_at"
             ),
+            models.Index(fields=["settled_at"], condition=Q(state=payment_states.DECLINED), name="payment_declined"),
         ]
         constraints = [
             models.UniqueConstraint(
