@@ -1,4 +1,4 @@
-"""An order left open, or left after a declined payment: one mail, with a link that leads back; and when there is none."""
+"""An order left open, or left after a declined payment: one mail that leads back; and when there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An order that somebody left open, or left after a payment was declined: one mail with a link that leads back to it."""
+"""An order left open, or left after a declined payment: one mail with a link that leads back to it."""
 
 from __future__ import annotations
 
