@@ -150,6 +150,14 @@ def test_add_ons_are_shown_and_ordered_beside_a_plan(nobody: Asking, operator: A
     refused = order(operator, shelf, addOns=[{"addOnId": str(extra.pk), "quantity": 6}])
     assert refused.status_code == 409 and content(refused)["errors"][0]["code"] == "too_many"
 
+    # A code is judged by the same sum as the order it would be used for.
+    coupon(percent=10)
+    asked = {"code": "WELCOME", "priceId": str(shelf.pk)}
+    said = content(operator.post(COUPONS, asked | {"addOns": [{"addOnId": str(extra.pk), "quantity": 3}]}))
+    assert (said["subtotal"]["minor"], said["discount"]["minor"]) == (6400, 640)
+    refused = operator.post(COUPONS, asked | {"addOns": [{"addOnId": str(extra.pk), "quantity": 6}]})
+    assert refused.status_code == 409 and content(refused)["errors"][0]["pointer"] == "#/addOns"
+
 
 def test_plans_are_filtered(nobody: Asking, shelf: Price) -> None:
     from tests import people

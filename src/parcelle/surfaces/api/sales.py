@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Literal
@@ -16,6 +17,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from parcelle.core.money import Money
+from parcelle.domain.billing.errors import AddOnRefused
+from parcelle.surfaces import refusals
+from parcelle.surfaces.api.problems import Problem
 from parcelle.surfaces.api.schemas import Camel, Email, PhoneNumber, one_line
 
 Interval = Literal["month", "year"]
@@ -215,6 +219,15 @@ class WantedAddOn(Camel):
 
     add_on_id: UUID
     quantity: int = Field(ge=1, le=100_000)
+
+
+def quantities(wanted: Iterable[WantedAddOn]) -> dict[UUID, int]:
+    return {one.add_on_id: one.quantity for one in wanted}
+
+
+def add_on_problem(refused: AddOnRefused) -> Problem:
+    detail = str(refusals.ADD_ONS[refused.code])
+    return Problem("not-on-sale", detail, errors=[{"pointer": "#/addOns", "code": refused.code, "detail": detail}])
 
 
 class OrderedAddOn(Camel):
@@ -474,6 +487,7 @@ class ValidateCoupon(Camel):
 
     code: CouponCode
     price_id: UUID
+    add_ons: list[WantedAddOn] = Field([], max_length=50, description="What the order would have beside the plan.")
     email: Email | None = Field(
         None,
         description="The customer, since a code may be for so many uses each.",

@@ -8,6 +8,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from parcelle.domain.billing import gateway_names
+
 Words = Mapping[str, str | Promise]
 
 KINDS: Words = {
@@ -244,13 +246,7 @@ FACTS: Words = {
     "TrialStarted": _("Trial started"),
 }
 
-GATEWAYS: Words = {
-    "fake": _("Test payment"),
-    "stripe": _("Card (Stripe)"),
-    "paypal": _("PayPal"),
-    "mtn_momo": _("MTN Mobile Money"),
-    "bank_transfer": _("Bank transfer"),
-}
+GATEWAYS: Words = gateway_names.NAMES
 
 # Why a payment is as it is, for the operator.
 PAYMENT_REASONS: Words = {

@@ -6,6 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from parcelle.core.crypto import EncryptedJSONField
+from parcelle.domain.billing.gateway_names import name_of
 
 
 class GatewaySettings(models.Model):
@@ -24,7 +25,7 @@ class GatewaySettings(models.Model):
         verbose_name_plural = _("payment methods")
 
     def __str__(self) -> str:
-        return self.name
+        return name_of(self.name)
 
 
 class FakeCharge(models.Model):

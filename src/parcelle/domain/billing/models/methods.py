@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from parcelle.core.crypto import EncryptedJSONField
+from parcelle.domain.billing.gateway_names import name_of
 from parcelle.domain.billing.models.payments import Payment
 from parcelle.domain.tenancy.models import Organization
 
@@ -46,4 +47,4 @@ class SavedMethod(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.gateway} {self.label}"
+        return f"{name_of(self.gateway)} {self.label}"

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from parcelle.core.crypto import EncryptedJSONField
 from parcelle.core.money import Money
 from parcelle.domain.billing import payment_states
+from parcelle.domain.billing.gateway_names import name_of
 from parcelle.domain.billing.models.orders import Order
 
 
@@ -198,4 +199,4 @@ class GatewayEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.gateway} {self.event_id}"
+        return f"{name_of(self.gateway)} {self.kind or self.event_id}"

@@ -10,7 +10,7 @@ from ninja import Router
 from ninja.responses import Status as Answer
 
 from parcelle.domain.billing import coupons, orders
-from parcelle.domain.billing.errors import CouponRefused, NotOnSale
+from parcelle.domain.billing.errors import AddOnRefused, CouponRefused, NotOnSale
 from parcelle.domain.billing.orders import Buyer
 from parcelle.surfaces import refusals
 from parcelle.surfaces.api import sales, tokens
@@ -43,12 +43,14 @@ def validate(request: HttpRequest, body: sales.ValidateCoupon) -> Answer[sales.C
         price = orders.price_on_sale(body.price_id)
     except NotOnSale:
         raise Problem("not-on-sale") from None
-    reason = None
+    reason, add_ons = None, sales.quantities(body.add_ons)
     try:
-        sum_ = orders.preview(price, coupon_code=body.code, buyer=buyer, now=now)
+        sum_ = orders.preview(price, coupon_code=body.code, buyer=buyer, now=now, add_ons=add_ons)
+    except AddOnRefused as refused:
+        raise sales.add_on_problem(refused) from None
     except CouponRefused as refused:
         reason = refused.code
-        sum_ = orders.preview(price, coupon_code="", buyer=buyer, now=now)
+        sum_ = orders.preview(price, coupon_code="", buyer=buyer, now=now, add_ons=add_ons)
     coupon = None if reason else coupons.find(body.code)
     return Answer(
         200,

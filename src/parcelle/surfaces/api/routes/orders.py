@@ -106,12 +106,10 @@ def create(request: HttpRequest, response: HttpResponse, body: sales.CreateOrder
             user=token.user if own else None,
             now=now,
             actor=tokens.actor_of(request),
-            add_ons={one.add_on_id: one.quantity for one in body.add_ons},
+            add_ons=sales.quantities(body.add_ons),
         )
     except AddOnRefused as refused:
-        detail = str(refusals.ADD_ONS[refused.code])
-        errors = [{"pointer": "#/addOns", "code": refused.code, "detail": detail}]
-        raise Problem("not-on-sale", detail, errors=errors) from None
+        raise sales.add_on_problem(refused) from None
     except NotOnSale:
         raise Problem("not-on-sale") from None
     except CouponRefused as refused:
