@@ -4,8 +4,9 @@ import pytest
 import time_machine
 from procrastinate.contrib.django import app as queue
 
+from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.blueprints import BlueprintError
-from parcelle.domain.catalog.models import Plan, Product
+from parcelle.domain.catalog.models import Plan, Price, Product
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Instance, Target
 from parcelle.journeys import demo, instance_control, schedule
@@ -34,6 +35,10 @@ def test_a_new_installation_has_something_to_sell_and_keeps_what_the_operator_ch
     assert set(Plan.objects.filter(enabled=True).values_list("slug", flat=True)) == {
         *("essai", "bronze", "silver", "gold", "enterprise"),
     }
+    silver = Price.objects.get(plan__slug="silver", currency="XAF", interval="year")
+    assert [(one.add_on.slug, one.amount_minor) for one in offers.add_ons(silver)] == [
+        *(("extra-user", 50_000), ("extra-storage", 25_000)),
+    ]
     assert set(Plan.objects.filter(enabled=False).values_list("slug", flat=True)) == {"starter", "pro"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -10,7 +11,7 @@ from django.db import transaction
 from parcelle.core import crypto
 from parcelle.core.money import Money
 from parcelle.domain.billing.models import GatewaySettings
-from parcelle.domain.catalog.models import Feature, Plan, PlanFeature, Price, Product
+from parcelle.domain.catalog.models import AddOn, AddOnPrice, Feature, Plan, PlanFeature, Price, Product
 from parcelle.domain.provisioning.models import Target
 from parcelle.journeys import standby_pool
 
@@ -48,6 +49,11 @@ _OFFERS = (
     ("pro", "Pro", "Pour un cabinet et ses clients.", "For a practice.", (149, 164, 128, 98_000), 50, 250),
 )
 _NOT_YET = ("starter", "pro")
+# short name, name in French and English, what it raises and by how much, months in each currency, plans, most of it
+_ADD_ONS = (
+    ("extra-user", "Utilisateur de plus", "Extra user", "users", 1, (8, 9, 7, 5_000), ("bronze", "silver"), 50),
+    ("extra-storage", "10 Go de plus", "10 GB more", "storage_gb", 10, (4, 5, 4, 2_500), (), 100),
+)
 _CURRENCIES = ("EUR", "USD", "GBP", "XAF", "XOF")
 # Ten months are paid for a year.
 _MONTHS_PAID = 10
@@ -83,9 +89,7 @@ def _plans(product: Product, *, now: datetime) -> None:
         PlanFeature.objects.create(plan=plan, feature=database)
         if slug in {"gold", "pro"}:
             PlanFeature.objects.create(plan=plan, feature=support)
-        # The two francs CFA are worth the same.
-        for currency, amount in zip(_CURRENCIES, (*amounts, amounts[-1]), strict=True):
-            month = Money.of(amount, currency)
+        for month in _monthly(amounts):
             _price(plan, Price.MONTH, month, now=now)
             _price(plan, Price.YEAR, month * _MONTHS_PAID, now=now)
     Plan.objects.create(
@@ -98,6 +102,33 @@ def _plans(product: Product, *, now: datetime) -> None:
         trial_days=0,
         position=len(_OFFERS) + 1,
     )
+    _add_ons(product, now=now)
+
+
+def _add_ons(product: Product, *, now: datetime) -> None:
+    features = {feature.key: feature for feature in product.features.all()}
+    for position, (slug, fr, en, raises, adds, amounts, plans, most) in enumerate(_ADD_ONS):
+        add_on = AddOn.objects.create(
+            feature=features[raises], slug=slug, name_fr=fr, name_en=en, most=most, position=position
+        )
+        # A plan without a limit needs no more of it.
+        add_on.plans.set(product.plans.filter(slug__in=plans))
+        for month in _monthly(amounts):
+            for interval, amount in ((Price.MONTH, month), (Price.YEAR, month * _MONTHS_PAID)):
+                AddOnPrice.objects.create(
+                    add_on=add_on,
+                    interval=interval,
+                    currency=amount.currency,
+                    amount_minor=amount.minor,
+                    adds=adds,
+                    created_at=now,
+                )
+
+
+def _monthly(amounts: Sequence[int]) -> Iterator[Money]:
+    # The two francs CFA are worth the same.
+    for currency, amount in zip(_CURRENCIES, (*amounts, amounts[-1]), strict=True):
+        yield Money.of(amount, currency)
 
 
 def _price(plan: Plan, interval: str, amount: Money, *, now: datetime) -> None:

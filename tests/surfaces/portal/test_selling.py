@@ -17,7 +17,8 @@ from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import order_links
 from parcelle.domain.billing.models import FakeCharge, GatewaySettings, Order, Payment
-from parcelle.domain.catalog.models import Coupon, Feature, Plan, PlanFeature, Price, Product
+from parcelle.domain.catalog import actions
+from parcelle.domain.catalog.models import AddOn, Coupon, Feature, Plan, PlanFeature, Price, Product
 from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning.models import Instance
 from parcelle.surfaces.portal import methods
@@ -70,6 +71,16 @@ def begin(client: Client, placed: Order) -> FakeCharge:
     return FakeCharge.objects.get(pk=response["Location"].rsplit("/", 1)[-1])
 
 
+@pytest.fixture
+def seats(price: Price) -> AddOn:
+    """Sold beside the plan by the month and by the year."""
+    users = Feature.objects.create(product=price.plan.product, key="users", name_fr="Utilisateurs", name_en="Users")
+    extra = AddOn.objects.create(feature=users, slug="seat", name_fr="Utilisateur de plus", name_en="Extra user")
+    for interval, minor in (("month", 800), ("year", 8000)):
+        actions.set_add_on_price(extra.pk, interval=interval, amount=Money(minor, "EUR"), adds=1, now=NOW)
+    return extra
+
+
 # --- pricing ------------------------------------------------------------------------------------------------
 
 
@@ -109,6 +120,22 @@ def test_features_are_compared(client: Client, price: Price) -> None:
     assert "illimité" in text(client.get("/pricing"))
 
 
+def test_add_ons_are_shown_with_what_they_cost_and_the_plans_they_go_with(
+    client: Client, price: Price, seats: AddOn
+) -> None:
+    assert "Utilisateur de plus 8 € l’unité, par mois, hors TVA" in text(client.get("/pricing"))
+    yearly(price, 49000)
+    assert "Extra user €80 each, per year" in text(
+        client.get("/pricing?interval=year", headers={"Accept-Language": "en"})
+    )
+    other = Plan.objects.create(product=price.plan.product, slug="other", name="Autre")
+    Price.objects.create(plan=other, interval="month", currency="EUR", amount_minor=100, created_at=NOW)
+    seats.plans.set([other])
+    assert "Utilisateur de plus Avec Autre 8 €" in text(client.get("/pricing"))
+    Plan.objects.filter(pk=other.pk).update(enabled=False)
+    assert "Utilisateur de plus" not in text(client.get("/pricing"))
+
+
 def test_a_plan_on_request_leads_to_the_contact_form(client: Client, price: Price) -> None:
     plan = Plan.objects.create(product=price.plan.product, slug="enterprise", name="Entreprise", on_request=True)
     assert f"/contact?plan={plan.pk}" in client.get("/pricing").content.decode()
@@ -120,6 +147,22 @@ def test_a_product_that_is_not_sold_has_a_dialog_and_no_way_to_buy(client: Clien
     assert "<dialog" in page
     assert "/register?price=" not in page
     assert client.get(f"/register?price={price.pk}")["Location"] == "/pricing"
+
+
+def test_what_was_typed_goes_along_to_the_other_interval(client: Client, price: Price, seats: AddOn) -> None:
+    year = yearly(price, 49000)
+    said = {**SAID, "price": str(price.pk), "other": str(year.pk), f"add_on_{seats.pk}": "3", "coupon": "X"}
+    response = client.post("/register", said)
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert 'value="3"' in page
+    assert 'value="Diop &amp; Fils"' in page
+    assert "3 × Utilisateur de plus 240,00 €" in text(response)
+    assert f'name="price" value="{year.pk}"' in page
+    # Also to a sign-in and back.
+    back = unescape(re.findall(r"next=([^\"]+)", page)[0])
+    assert 'value="3"' in client.get(unquote(back)).content.decode()
+    assert not Order.objects.exists()
 
 
 def test_nothing_on_sale_says_what_to_do(client: Client, db: None) -> None:

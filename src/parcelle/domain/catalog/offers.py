@@ -38,6 +38,14 @@ class Offer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extra:
+    """An add-on at its price; `plans` are those of the shelf that it goes with, none where it goes with all of them."""
+
+    price: AddOnPrice
+    plans: tuple[Plan, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shelf:
     """One product with its offers and the lines by which they are compared."""
 
@@ -46,6 +54,11 @@ class Shelf:
     # The plan it can be tried with for nothing, if there is one.
     trial: Plan | None
     features: tuple[Feature, ...]
+    # What can be had beside the plans at this currency and interval.
+    extras: tuple[Extra, ...]
+
+
+_ADD_ONS_IN_ORDER = ("add_on__position", "add_on__slug")
 
 
 def version() -> int:
@@ -90,7 +103,11 @@ def shelves(*, currency: str, interval: str) -> list[Shelf]:
         Prefetch("included", PlanFeature.objects.select_related("feature")),
     )
     products = Product.objects.prefetch_related(Prefetch("plans", plans, to_attr="offered"), "features")
-    found = [_shelf(product, interval) for product in products.order_by("-enabled", "position", "name")]
+    beside = _beside(currency, interval)
+    found = [
+        _shelf(product, interval, beside.get(product.pk, []))
+        for product in products.order_by("-enabled", "position", "name")
+    ]
     return [shelf for shelf in found if shelf.offers]
 
 
@@ -98,15 +115,35 @@ def _on_sale() -> QuerySet[Price]:
     return Price.objects.filter(retired_at=None, plan__enabled=True, plan__product__enabled=True)
 
 
-def _shelf(product: Product, interval: str) -> Shelf:
+def _beside(currency: str, interval: str) -> dict[UUID, list[AddOnPrice]]:
+    """The prices of add-ons on sale, by product."""
+    rows = AddOnPrice.objects.filter(retired_at=None, add_on__enabled=True, currency=currency, interval=interval)
+    found: dict[UUID, list[AddOnPrice]] = {}
+    for row in rows.select_related("add_on__feature").prefetch_related("add_on__plans").order_by(*_ADD_ONS_IN_ORDER):
+        found.setdefault(row.add_on.feature.product_id, []).append(row)
+    return found
+
+
+def _shelf(product: Product, interval: str, beside: Iterable[AddOnPrice]) -> Shelf:
     plans: list[Plan] = product.offered  # type: ignore[attr-defined]
     made = (_offer(plan, interval) for plan in plans)
+    offers = tuple(offer for offer in made if offer.price or offer.plan.on_request)
+    priced = [offer.plan for offer in offers if offer.price]
     return Shelf(
         product=product,
-        offers=tuple(offer for offer in made if offer.price or offer.plan.on_request),
+        offers=offers,
+        extras=tuple(filter(None, (_extra(price, priced) for price in beside))),
         trial=next((plan for plan in plans if plan.trial_days and not plan.on_request), None),
         features=tuple(product.features.all()),
     )
+
+
+def _extra(price: AddOnPrice, plans: Iterable[Plan]) -> Extra | None:
+    """None for what goes with nothing that is shown."""
+    fitting = tuple(plan for plan in plans if goes_with(price.add_on, plan))
+    if not fitting:
+        return None
+    return Extra(price=price, plans=() if len(fitting) == len(list(plans)) else fitting)
 
 
 def _offer(plan: Plan, interval: str) -> Offer:
@@ -136,7 +173,7 @@ def add_ons(price: Price) -> list[AddOnPrice]:
         interval=price.interval,
         currency=price.currency,
     )
-    return list(rows.select_related("add_on__feature").order_by("add_on__position", "add_on__slug").distinct())
+    return list(rows.select_related("add_on__feature").order_by(*_ADD_ONS_IN_ORDER).distinct())
 
 
 def add_ons_of(product_ids: Iterable[UUID]) -> dict[UUID, list[AddOn]]:

@@ -79,7 +79,10 @@ class Standing:
     @property
     def can_change(self) -> bool:
         """Whether the customer may leave this attempt and pay another way."""
-        return self.step == "wait" and self.payment is not None and payments.can_be_cancelled(self.payment)
+        if self.step != "wait" or self.payment is None or self.payment.memo.get("capture"):
+            # What the customer approved and the service holds cannot be left any more.
+            return False
+        return payments.can_be_cancelled(self.payment)
 
     @property
     def refused(self) -> str:

@@ -49,8 +49,8 @@ def register(request: HttpRequest) -> HttpResponse:
         first = {"submission": uuid.uuid4(), "coupon": request.GET.get("coupon", "")[:40]}
         return _page(request, RegisterForm(user=user, country=_country(request), initial=first), price)
     form = RegisterForm(visitor.posted(request), user=user, country=_country(request))
-    # Without JavaScript a button asks for the sum anew, and nothing is ordered.
-    if "preview" in request.POST:
+    # Without JavaScript a button asks for the sum anew, another for the other interval, and nothing is ordered.
+    if "preview" in request.POST or "other" in request.POST:
         form.errors.clear()
         return _page(request, form, price)
     if not form.is_valid():
@@ -102,7 +102,7 @@ def _page(
     said = (
         form.data
         if form.is_bound
-        else {name: form.get_initial_for_field(form.fields[name], name) for name in form.fields}
+        else request.GET.dict() | {name: form.get_initial_for_field(form.fields[name], name) for name in form.fields}
     )
     other = _other_interval(price)
     chosen_ones = quantities(said, price)
@@ -115,8 +115,16 @@ def _page(
         "add_ons": [(one, chosen_ones.get(one.add_on_id, 0)) for one in offers.add_ons(price)],
         "other": other,
         "other_saving": yearly_saving(price.amount, other.amount) if other and other.interval == Price.YEAR else 0,
-        # Where a sign-in leads back to: the same plan with the same code.
-        "here": "?".join((reverse("register"), urlencode({"price": price.pk, "coupon": said.get("coupon") or ""}))),
+        # Where a sign-in leads back to: the same plan with the same add-ons and the same code.
+        "here": "?".join(
+            (
+                reverse("register"),
+                urlencode(
+                    {"price": price.pk, "coupon": said.get("coupon") or ""}
+                    | {f"add_on_{add_on}": quantity for add_on, quantity in chosen_ones.items()}
+                ),
+            )
+        ),
     }
     return render(request, "portal/register.html", context, status=status)
 
@@ -163,7 +171,7 @@ def _vat_number(request: HttpRequest, said: Any) -> tuple[str, bool | None, str]
 
 def _price(request: HttpRequest) -> Price | None:
     """What the address says, or what this visitor chose before."""
-    wanted = request.POST.get("price") or request.GET.get("price") or chosen(request)
+    wanted = request.POST.get("other") or request.POST.get("price") or request.GET.get("price") or chosen(request)
     try:
         return orders.price_on_sale(uuid.UUID(wanted))
     except (ValueError, NotOnSale):

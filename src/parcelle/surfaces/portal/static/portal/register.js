@@ -40,7 +40,7 @@ const quietly = () => refresh().catch(() => { /* the sum is asked for again at t
 const kept = ["kind", "last_name", "first_name", "company", "email", "phone", "country", "address", "postcode", "city", "vat_number", "siren"];
 const draft = "parcelle.order";
 const keep = () => {
-  const values = kept.map((name) => [name, form.elements[name].value]);
+  const values = [...kept, ...[...addOns].map((field) => field.name)].map((name) => [name, form.elements[name].value]);
   try { sessionStorage.setItem(draft, JSON.stringify(Object.fromEntries(values))); } catch { /* no storage: nothing outlives */ }
 };
 const restore = () => {
@@ -52,6 +52,7 @@ const restore = () => {
     if (!values[name] || field.disabled || !fresh) continue;
     if (!field.value || name === "country" || name === "kind") field.value = values[name];
   }
+  if (fresh) addOns.forEach((field) => { if (field.value === "0" && values[field.name]) field.value = values[field.name]; });
 };
 
 let waiting;
@@ -67,6 +68,7 @@ coupon.addEventListener("input", soon);
 apply.addEventListener("click", (event) => { event.preventDefault(); quietly(); });
 remove.addEventListener("click", () => { coupon.value = ""; coupon.focus(); quietly(); });
 form.addEventListener("submit", (event) => {
+  if (event.submitter?.name === "other") return;
   if (form.dataset.sent) { event.preventDefault(); return; }
   form.dataset.sent = "1";
   try { sessionStorage.removeItem(draft); } catch { /* there is nothing to forget */ }
