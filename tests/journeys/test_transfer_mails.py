@@ -17,13 +17,13 @@ pytestmark = pytest.mark.django_db
 def test_a_receipt_that_was_turned_down_is_told_once_with_its_reason_and_the_link() -> None:
     transfer = expected()
     receipts.upload(transfer.pk, name="a.png", content=picture(), actor="customer", address="::1", now=NOW)
-    transfers.reject(transfer.pk, reason="no_proof", actor="user:x", now=NOW)
+    transfers.reject(transfer.pk, reason="no_proof", text="C’est une facture.", actor="user:x", now=NOW)
     for _time in range(2):
         jobs.work_off(NOW)
     message = Message.objects.get(kind="receipt_rejected")
     mail = notifications.render(message)
     assert mail.to == [transfer.payment.order.email]
-    assert "On n’y voit pas de virement." in str(mail.body)
+    assert "On n’y voit pas de virement. C’est une facture." in str(mail.body)
     assert str(message.context["url"]) in str(mail.body)
 
 

@@ -39,6 +39,8 @@ def tell_rejected(fact: Fact) -> None:
         f"receipt-rejected:{fact.pk}",
         amount=transfer.payment.order.total.format(transfer.payment.order.language),
         reason=str(fact.data["reason"]),
+        # What somebody wrote about it, unless it has been judged anew since.
+        said=transfer.reason_text if transfer.reason == fact.data["reason"] else "",
     )
 
 

@@ -49,6 +49,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     ),
     "bank_reference": (
         *("reference", "reference operation", "reference de l operation", "numero d operation", "ref"),
+        *("reference banque", "reference bancaire"),
         *("transaction id", "bank reference", "transaction reference", "id"),
     ),
     "account": ("compte", "iban", "numero de compte", "account", "account number"),
