@@ -136,6 +136,40 @@ def test_fewer_waits_for_the_end_of_the_period(sold: Shop, users: AddOn) -> None
     assert now_of(subscription).next_extras is None
 
 
+def test_fewer_from_the_next_period_on_stay_chosen_when_something_else_counts_now(sold: Shop, users: AddOn) -> None:
+    disk = add_on(sold, "disk", month=4, year=40)
+    subscription = subscribe(sold.bronze, add_ons={users.pk: 3, disk.pk: 1})
+    now = half(subscription)
+    take(subscription, (users, 1), now=now)
+    more = take(subscription, (disk, 2), now=now)
+    assert more is not None
+    pay_and_have(more, now=now)
+    up = plan_changes.change(
+        subscription.pk, price_id=sold.silver.pk, request_id=uuid.uuid4(), actor="customer", now=now
+    )
+    assert up is not None
+    pay_and_have(up, now=now)
+    assert has(subscription) == {"users": 3, "disk": 2}
+    after = now_of(subscription)
+    assert renewals.following(after, end(after)).amount.minor == 6000 + 1000 + 800
+    # A period of another length is the next one.
+    year = plan_changes.preview(after, sold.silver_year, now=now)
+    assert {extra.price.add_on_id: extra.quantity for extra in year.extras} == {users.pk: 1, disk.pk: 2}
+
+
+def test_fewer_that_are_paid_early_are_fewer_when_their_period_begins(sold: Shop, users: AddOn) -> None:
+    subscription = subscribe(sold.bronze, add_ons={users.pk: 3})
+    begins = end(subscription)
+    take(subscription, (users, 1), now=half(subscription))
+    run(begins - 7 * DAY)
+    order = asked(subscription)
+    assert order is not None
+    pay_and_have(order, now=begins - 6 * DAY)
+    assert has(subscription) == {"users": 3} and allowed(subscription) == 9
+    run(begins)
+    assert has(subscription) == {"users": 1} and allowed(subscription) == 5
+
+
 def test_fewer_at_once_gives_the_rest_back_as_credit(sold: Shop, users: AddOn) -> None:
     subscription = subscribe(sold.bronze, add_ons={users.pk: 3})
     now = half(subscription)

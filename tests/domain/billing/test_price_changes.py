@@ -117,6 +117,21 @@ def test_what_is_no_change_of_price_is_refused() -> None:
         announce(old_id=sold.bronze.pk, new_id=dearer(sold.bronze, EUR(4500)).pk)
 
 
+def test_two_prices_that_point_at_each_other_end() -> None:
+    first = shop().bronze
+    second = dearer(first, EUR(4000))
+    dearer(second, EUR(5000))
+    price_changes.announce(old_id=first.pk, new_id=second.pk, actor="operator", now=START)
+    with pytest.raises(PriceChangeRefused, match="circle"):
+        price_changes.announce(old_id=second.pk, new_id=first.pk, actor="operator", now=START)
+    # Also where the database says so.
+    PriceChange.objects.create(
+        old_id=second.pk, new_id=first.pk, actor="operator", announced_at=START, effective_at=START
+    )
+    first.refresh_from_db()
+    assert price_changes.price_at(first, START + 400 * DAY) in (first, second)
+
+
 def test_each_is_told_once_also_by_the_database() -> None:
     sold = shop()
     subscription = subscribe(sold.bronze)

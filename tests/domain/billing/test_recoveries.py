@@ -12,8 +12,9 @@ from parcelle.domain.billing.gateways.base import ChargedBack, Paid
 from parcelle.domain.billing.ledger import audit
 from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import Invoice, Order, Payment, Subscription
+from parcelle.domain.catalog.models import Coupon
 from parcelle.domain.notifications.models import Message
-from tests.domain.billing.subscribing import DAY, START, days, pay, pay_and_have, shop, subscribe, tick
+from tests.domain.billing.subscribing import DAY, START, asked, days, pay, pay_and_have, run, shop, subscribe, tick
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
 
@@ -69,6 +70,18 @@ def test_p05_what_is_paid_again_is_not_invoiced_again(subscription: Subscription
     pay_and_have(debt(subscription), now=DISPUTED + DAY)
     assert invoicing.draft_for_order(debt(subscription).pk, now=DISPUTED + DAY) is None
     assert Invoice.objects.count() == 1 and audit.differences() == []
+
+
+def test_what_is_paid_again_uses_no_coupon() -> None:
+    coupon = Coupon.objects.create(code="TEN", percent=10, payments=2)
+    subscription = subscribe(shop().bronze, coupon=coupon)
+    recoveries.ask(take_back(subscription).pk, now=DISPUTED)
+    pay_and_have(debt(subscription), now=DISPUTED + DAY)
+    assert (debt(subscription).coupon, debt(subscription).total_minor) == (None, 3240)
+    assert renewals.coupon_uses().filter(coupon=coupon).count() == 1
+    assert subscription.period_end is not None
+    run(subscription.period_end - 7 * DAY)
+    assert (order := asked(subscription)) is not None and order.coupon == coupon
 
 
 def test_what_is_won_back_settles_it(subscription: Subscription) -> None:

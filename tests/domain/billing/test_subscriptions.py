@@ -198,7 +198,34 @@ def test_p22_a_step_down_waits_for_the_end_of_the_period_and_is_announced_with_t
     run(now)
     order = waiting(subscription)
     assert order.subtotal_minor == 3000
+    begins = renewal_day(subscription)
     pay_and_have(order, now=now + DAY)
+    # Paid early: until it begins they have what they paid for before.
+    after = now_of(subscription)
+    assert (after.plan.name, after.monthly_minor, after.next_price) == ("Silver", 6000, sold.bronze)
+    with pytest.raises(ChangeRefused, match="paid_ahead"):
+        change(subscription, sold.silver, now=now + DAY)
+    run(begins)
+    after = now_of(subscription)
+    assert (after.plan.name, after.price, after.next_price) == ("Bronze", sold.bronze, None)
+    assert (after.period_start, after.monthly_minor) == (begins, 3000)
+    assert change(subscription, sold.silver, now=begins + DAY) is not None
+
+
+@pytest.mark.django_db
+def test_p22_a_step_down_chosen_after_the_next_period_was_paid_waits_for_the_end_of_that_one() -> None:
+    sold = shop()
+    subscription = subscribe(sold.silver)
+    first_end = renewal_day(subscription)
+    run(first_end - 7 * DAY)
+    pay_and_have(waiting(subscription), now=first_end - 6 * DAY)
+    second_end = now_of(subscription).period_end
+    assert second_end is not None
+    assert change(subscription, sold.bronze, now=first_end - 5 * DAY) is None
+    run(first_end)
+    assert now_of(subscription).plan.name == "Silver"
+    run(second_end - 7 * DAY)
+    pay_and_have(waiting(subscription), now=second_end)
     assert now_of(subscription).plan.name == "Bronze"
 
 
@@ -650,6 +677,7 @@ def test_p28_what_changed_explains_what_comes_in() -> None:
     until = renewal_day(now_of(months))
     run(until - 7 * DAY)
     pay_and_have(waiting(months), now=until - 7 * DAY)
+    run(until)
     moments.append(until)
 
     found = [revenue.recurring(moment).get("EUR", EUR(0)).minor for moment in moments]

@@ -95,6 +95,19 @@ def next_extras(subscription: Subscription) -> Extras:
     return read(subscription.extras if subscription.next_extras is None else subscription.next_extras)
 
 
+def still_fewer(subscription: Subscription, change: Order) -> Stored | None:
+    """The add-ons of the next period after a change that counts now: what was chosen for then stays chosen, but for
+    what the change itself is about. None where nothing differs."""
+    had, has = _numbers(subscription.extras), _numbers(bare(change.extras))
+    chosen = had if subscription.next_extras is None else _numbers(subscription.next_extras)
+    wanted = {key: chosen.get(key, 0) if has[key] == had.get(key, 0) else has[key] for key in has}
+    return None if wanted == has else [{"price": key, "quantity": count} for key, count in wanted.items() if count]
+
+
+def _numbers(stored: Stored) -> dict[str, int]:
+    return {one["price"]: one["quantity"] for one in stored}
+
+
 # --- what of an order is for which --------------------------------------------------------------------------
 
 

@@ -44,7 +44,8 @@ class RefundRefused(Exception):
 
 
 class CreditRefused(Exception):
-    """`code`: too_much (more than is left of the invoice) or not_an_invoice."""
+    """`code`: too_much (more than is left of the invoice), too_small (no net and tax come to it, beside what was
+    credited before) or not_an_invoice."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -106,8 +107,8 @@ class NotRenewable(Exception):
 
 
 class ChangeRefused(Exception):
-    """`code`: not_active, overdue, same, other_currency, other_product, add_ons (that the other plan does not have) or
-    scheduled (another interval, which comes first)."""
+    """`code`: not_active, overdue, same, other_currency, other_product, add_ons (that the other plan does not have),
+    scheduled (another interval, which comes first) or paid_ahead (for a period that has not begun)."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -115,7 +116,8 @@ class ChangeRefused(Exception):
 
 
 class PriceChangeRefused(Exception):
-    """`code`: other_kind (another plan, interval or currency), announced (to yet another price) or on_sale."""
+    """`code`: other_kind (another plan, interval or currency), announced (to yet another price), on_sale or circle
+    (customers of the new price go over to the old one)."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

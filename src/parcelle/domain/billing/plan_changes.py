@@ -72,11 +72,15 @@ def preview(subscription: Subscription, price: Price, *, now: datetime, extras: 
         raise ChangeRefused("other_currency")
     if price.plan.product_id != old.plan.product_id:
         raise ChangeRefused("other_product")
+    _check_nothing_waits(subscription, now=now)
     has = baskets.of(subscription)
-    wanted = Basket(price, _carried(has.extras, price) if extras is None else extras)
+    same_interval = price.interval == old.interval
+    if extras is None:
+        # A period of another length is a new one, for which fewer may have been chosen.
+        extras = _carried(has.extras if same_interval else baskets.next_extras(subscription), price)
+    wanted = Basket(price, extras)
     if wanted == has:
         raise ChangeRefused("same")
-    same_interval = price.interval == old.interval
     cost = (
         _difference(subscription, has, wanted, now=now) if same_interval else _begin_anew(subscription, wanted, now=now)
     )
@@ -93,6 +97,12 @@ def preview(subscription: Subscription, price: Price, *, now: datetime, extras: 
         paid_until=until,
         same_interval=same_interval,
     )
+
+
+def _check_nothing_waits(subscription: Subscription, *, now: datetime) -> None:
+    """What is paid and has not begun cannot be reckoned with what is there now."""
+    if renewals.paid_ahead(subscription, now=now) is not None:
+        raise ChangeRefused("paid_ahead")
 
 
 def _paid_periods(subscription: Subscription, now: datetime) -> list[Order]:
@@ -166,6 +176,7 @@ def change(
         return earlier
     _drop_open_changes(subscription_id, now=now)
     subscription = renewals.lock(subscription_id)
+    _check_nothing_waits(subscription, now=now)
     if price_id == subscription.price_id and subscription.next_price_id is not None:
         _stay(subscription, next_price=None, actor=actor, now=now)
         return None
@@ -204,6 +215,7 @@ def preview_add_ons(subscription: Subscription, quantities: Mapping[UUID, int], 
     """None where it only takes back what was asked for the period's end. Raises AddOnRefused and ChangeRefused."""
     if subscription.price is None:
         raise ChangeRefused("not_active")
+    _check_nothing_waits(subscription, now=now)
     has = baskets.of(subscription).extras
     extras = baskets.choose(subscription.price, quantities, have=has)
     following = subscription.next_price

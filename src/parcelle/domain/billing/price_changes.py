@@ -39,7 +39,21 @@ def announce(*, old_id: UUID, new_id: UUID, actor: str, now: datetime, notice: t
         raise PriceChangeRefused("other_kind")
     if old.retired_at is None:
         raise PriceChangeRefused("on_sale")
+    if _leads_to(new, old):
+        raise PriceChangeRefused("circle")
     return PriceChange.objects.create(old=old, new=new, actor=actor, announced_at=now, effective_at=now + notice)
+
+
+def _leads_to(price: Price, target: Price) -> bool:
+    """Whether customers of a price go over to another one in the end."""
+    passed: set[UUID] = set()
+    while price.pk != target.pk:
+        change = PriceChange.objects.select_related("new").filter(old=price).first()
+        if change is None or price.pk in passed:
+            return False
+        passed.add(price.pk)
+        price = change.new
+    return True
 
 
 def price_at(price: Price, at: datetime, *, seen: dict[UUID, PriceChange | None] | None = None) -> Price:
@@ -48,8 +62,10 @@ def price_at(price: Price, at: datetime, *, seen: dict[UUID, PriceChange | None]
     `seen` keeps what was looked up, by old price, for whoever asks of many.
     """
     seen = {} if seen is None else seen
+    passed: set[UUID] = set()
     # Only what is no longer sold goes over to something else.
-    while price.retired_at is not None:
+    while price.retired_at is not None and price.pk not in passed:
+        passed.add(price.pk)
         if price.pk not in seen:
             seen[price.pk] = PriceChange.objects.select_related("new__plan__product").filter(old=price).first()
         change = seen[price.pk]

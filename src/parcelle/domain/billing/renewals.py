@@ -416,17 +416,13 @@ def _move_on(
     cancel_at = subscription.cancel_at if subscription.state != states.SUSPENDED else None
     calendar = calendars.of(price.plan)
     # Whoever pays early is still in the period before: `roll` goes on to the next one when it begins.
-    started = begins if begins <= now or subscription.period_start is None else subscription.period_start
+    early = begins > now and subscription.period_start is not None
     move(
         subscription,
         states.ACTIVE,
         table=_RENEWABLE,
-        plan=price.plan,
-        price=price,
-        extras=baskets.bare(order.extras),
-        next_price=None,
-        next_extras=None,
-        period_start=started,
+        **(_later if early and _is_other(order, subscription) else _from_now_on)(order, subscription),
+        period_start=subscription.period_start if early else begins,
         period_end=ends,
         anchor_day=anchor_day,
         renews_at=None if cancel_at else calendar.announced_at(ends, price.interval),
@@ -438,6 +434,44 @@ def _move_on(
         problem="",
     )
     usage.open_period(subscription)
+
+
+def _is_other(order: Order, subscription: Subscription) -> bool:
+    """Whether a period brings another plan or other add-ons; another price of the same plan is neither."""
+    return order.plan_id != subscription.plan_id or baskets.bare(order.extras) != subscription.extras
+
+
+def _from_now_on(order: Order, _subscription: Subscription) -> dict[str, Any]:
+    return {
+        "plan": order.price.plan,
+        "price": order.price,
+        "extras": baskets.bare(order.extras),
+        "next_price": None,
+        "next_extras": None,
+    }
+
+
+def _later(order: Order, subscription: Subscription) -> dict[str, Any]:
+    """What is paid for begins when its period does: until then the customer has what they paid for before."""
+    return {
+        "next_price": order.price if order.price_id != subscription.price_id else None,
+        "next_extras": baskets.bare(order.extras),
+    }
+
+
+def paid_ahead(subscription: Subscription, *, now: datetime) -> Order | None:
+    """The paid order of a period that has not begun and brings something else than the present one."""
+    if subscription.next_price_id is None and subscription.next_extras is None:
+        return None
+    ahead = subscription.orders.filter(state=order_states.FULFILLED, period_start__gt=now)
+    ahead = ahead.exclude(kind__in=(Order.CHANGE, Order.RECOVERY)).order_by("period_start")
+    return next((order for order in ahead if _brings_what_follows(order, subscription)), None)
+
+
+def _brings_what_follows(order: Order, subscription: Subscription) -> bool:
+    extras = subscription.extras if subscription.next_extras is None else subscription.next_extras
+    price_id = subscription.next_price_id or subscription.price_id
+    return (order.price_id, baskets.bare(order.extras)) == (price_id, extras) and _is_other(order, subscription)
 
 
 def to_roll(now: datetime) -> Iterator[UUID]:
@@ -459,11 +493,13 @@ def roll(subscription_id: UUID, *, now: datetime) -> bool:
     begun = subscription.orders.filter(state=order_states.FULFILLED, period_start__lte=now).exclude(
         kind__in=(Order.CHANGE, Order.RECOVERY)
     )
-    newest = begun.order_by("-period_start").first()
+    newest = begun.select_related("price__plan").order_by("-period_start").first()
     if newest is None or newest.period_start is None or newest.period_start == subscription.period_start:
         return False
-    _set(subscription, period_start=newest.period_start)
+    changes = _from_now_on(newest, subscription) if _brings_what_follows(newest, subscription) else {}
+    _set(subscription, period_start=newest.period_start, **changes)
     usage.open_period(subscription)
+    revenue.note(subscription, now=now)
     return True
 
 
@@ -487,7 +523,7 @@ def _change(order: Order, subscription: Subscription, *, now: datetime) -> None:
         extras=baskets.bare(order.extras),
         # More of an add-on leaves a plan that is chosen for later as it is.
         next_price=subscription.next_price if order.price_id == subscription.price_id else None,
-        next_extras=None,
+        next_extras=baskets.still_fewer(subscription, order),
         renews_at=None if subscription.cancel_at else announced,
     )
     usage.change_period(subscription)
@@ -584,6 +620,7 @@ __all__ = [
     "lock",
     "note_problem",
     "offer",
+    "paid_ahead",
     "pay_by_credit",
     "pays_by_hand",
     "place",

@@ -79,6 +79,8 @@ def refusal(error: Exception) -> str | None:
         return _("Not possible in its present state (%(state)s).") % {"state": state}
     if isinstance(error, NameTaken):
         return _("Its name “%(name)s” belongs to somebody else by now.") % {"name": error.slug}
+    if isinstance(error, CreditRefused) and error.code == "too_small":
+        return _("So small a part has no tax of its own beside what was credited before: credit more at once.")
     if isinstance(error, CreditRefused):
         return _("Something else was credited in the meantime: look at what is left.")
     if isinstance(error, PaymentOpen):

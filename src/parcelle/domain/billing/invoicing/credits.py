@@ -122,6 +122,7 @@ def _parts(groups: Iterable[Group], earlier: Iterable[Content], wanted: Money) -
 
     What all parts together have as base never strays by more than rounding, so that the last part is exactly the
     rest, and the tax of each is that of its base, or a unit beside it where no base gives the amount exactly.
+    Raises CreditRefused where not even that can be: many parts of a unit each, which have no tax at all.
     """
     whole = {group.decision: group for group in groups}
     given = dict.fromkeys(whole, (0, 0))
@@ -143,13 +144,37 @@ _ASTRAY = Fraction(7, 10)
 
 
 def _part(group: Group, given: tuple[int, int], share: Money) -> Group:
-    base, tax, currency = group.base.minor, group.tax.minor, share.currency
-    least, most = share.minor - (tax - given[1]), min(share.minor, base - given[0])
+    base, tax = group.base.minor - given[0], group.tax.minor - given[1]
     rate = Fraction(group.decision.rate) / 100
     own, all_ = share.minor / (1 + rate), (sum(given) + share.minor) / (1 + rate)
-    # The tax of either neighbour of the exact base is at most a unit away from what is left for it.
-    near = [net for net in (floor(own), ceil(own)) if least <= net <= most] or [min(max(floor(own), least), most)]
-    fits = [net for net in near if Money(net, currency).times(rate).minor == share.minor - net]
-    fits = [net for net in fits if abs(given[0] + net - all_) <= _ASTRAY]
-    net = min(fits or near, key=lambda net: abs(given[0] + net - all_))
-    return Group(decision=group.decision, base=Money(net, currency), tax=Money(share.minor - net, currency))
+    near = range(floor(own) - 1, ceil(own) + 2)
+    possible = [
+        net
+        for net in near
+        if _is_fit(net, share.minor - net, rate) and _is_rest(base - net, tax - share.minor + net, rate)
+    ]
+    if not possible:
+        raise CreditRefused("too_small")
+
+    def astray(net: int) -> Fraction:
+        return abs(given[0] + net - all_)
+
+    fits = [net for net in possible if _tax_of(net, rate) == share.minor - net and astray(net) <= _ASTRAY]
+    net = min(fits or possible, key=astray)
+    return Group(
+        decision=group.decision, base=Money(net, share.currency), tax=Money(share.minor - net, share.currency)
+    )
+
+
+def _is_fit(base: int, tax: int, rate: Fraction) -> bool:
+    """What a document may say: something without tax, and a tax that is a unit beside that of its base at most."""
+    return base > 0 and tax >= 0 and abs(_tax_of(base, rate) - tax) <= 1
+
+
+def _is_rest(base: int, tax: int, rate: Fraction) -> bool:
+    """Whether what is left is nothing, or can be given back too."""
+    return base == tax == 0 or _is_fit(base, tax, rate)
+
+
+def _tax_of(base: int, rate: Fraction) -> int:
+    return floor(base * rate + Fraction(1, 2))

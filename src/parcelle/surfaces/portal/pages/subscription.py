@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing import baskets, entitlement, order_states, saved_methods, states
+from parcelle.domain.billing import baskets, entitlement, order_states, renewals, saved_methods, states
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing.errors import (
     AddOnRefused,
@@ -53,6 +53,7 @@ _WHY_NO_CHANGE: dict[str, Promise] = {
     "same": _("Nothing changes: that is what you have already."),
     "overdue": _("Pay the period that is due first, then change what you have."),
     "add_ons": ADD_ONS["not_with_plan"],
+    "paid_ahead": _("What you have chosen is paid and begins with your next period. Change it from then on."),
     "scheduled": _("Another interval is noted for the end of your period. Change your add-ons after that."),
 }
 
@@ -82,8 +83,11 @@ def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
     found, may_change = _admit(request, subscription_id)
     now = timezone.now()
     waiting = found.orders.filter(kind__in=Order.DUNNED, state=order_states.OPEN, expires_at__gt=now)
+    ahead = renewals.paid_ahead(found, now=now)
     context = {
         "subscription": found,
+        "ahead": ahead,
+        "following_from": ahead.period_start if ahead else found.period_end,
         "may_change": may_change,
         "waiting": waiting.order_by("-created_at").first(),
         "offers": _offers(found, now=now) if may_change else [],
