@@ -16,6 +16,7 @@ def follow(fact: Fact) -> None:
     """What it had paid for is behind from now on, until it is paid again."""
     now = timezone.now()
     order = recoveries.ask(UUID(fact.data["payment_id"]), now=now)
+    recoveries.note_on_invoice(UUID(fact.data["order_id"]))
     if order is not None:
         # At once; the schedule does the same for whoever was interrupted here.
         dunning.step(order.pk, now=now)
@@ -29,6 +30,14 @@ def tell(fact: Fact) -> None:
 
 def won(fact: Fact) -> None:
     recoveries.win(UUID(fact.data["payment_id"]), now=timezone.now())
+    recoveries.note_on_invoice(UUID(fact.data["order_id"]))
+
+
+def settle(fact: Fact) -> None:
+    """The invoice counts as paid again; what came twice meanwhile is the customer's credit."""
+    order_id = UUID(fact.data["order_id"])
+    recoveries.keep_surplus(order_id, now=timezone.now())
+    recoveries.note_on_invoice(order_id)
 
 
 def tell_settled(fact: Fact) -> None:

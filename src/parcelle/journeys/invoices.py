@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import invoicing, refunds, sellers, vat_numbers
+from parcelle.domain.billing import invoicing, recoveries, refunds, sellers, vat_numbers
 from parcelle.domain.billing.invoicing import delivery, details, requests
 from parcelle.domain.billing.invoicing.press import PressFailed
 from parcelle.domain.billing.models import Invoice
@@ -28,6 +28,7 @@ def invoice_order(fact: Fact) -> None:
     # What was given back before there was an invoice.
     for refund_id in refunds.done_of(order_id):
         invoicing.credit_for_refund(refund_id, now=now)
+    recoveries.note_on_invoice(order_id)
 
 
 def credit_refund(fact: Fact) -> None:

@@ -97,7 +97,7 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     PaymentChargedBack: (chargebacks.follow,),
     ChargebackWon: (chargebacks.won,),
     DebtAsked: (chargebacks.tell,),
-    DebtSettled: (entitlement.follow, chargebacks.tell_settled),
+    DebtSettled: (entitlement.follow, chargebacks.settle, chargebacks.tell_settled),
     PaymentDeclined: (automatic_payment.tell_declined, alarms.payment_setup),
     PaymentLeftDeclined: (open_orders.tell_declined,),
     TransferAsked: (transfer_mails.tell_where_to,),

@@ -7,14 +7,28 @@ from datetime import datetime
 import pytest
 
 from parcelle.core.money import Money
-from parcelle.domain.billing import invoicing, ledger, payments, recoveries, renewals
-from parcelle.domain.billing.gateways.base import ChargedBack, Paid
+from parcelle.domain.billing import invoicing, ledger, payments, recoveries, refunds, renewals
+from parcelle.domain.billing.gateways.base import ChargedBack, Declined, Paid, RefundOutcome
+from parcelle.domain.billing.invoicing import queries as documents
 from parcelle.domain.billing.ledger import audit
 from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import Invoice, Order, Payment, Subscription
 from parcelle.domain.catalog.models import Coupon
 from parcelle.domain.notifications.models import Message
-from tests.domain.billing.subscribing import DAY, START, asked, days, pay, pay_and_have, run, shop, subscribe, tick
+from tests.domain.billing.subscribing import (
+    DAY,
+    START,
+    arrive,
+    asked,
+    begin,
+    days,
+    pay,
+    pay_and_have,
+    run,
+    shop,
+    subscribe,
+    tick,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("test_blueprints")]
 
@@ -103,6 +117,54 @@ def test_what_is_won_back_after_it_was_paid_again_is_credit(subscription: Subscr
     assert books.credit(subscription.organization_id)["EUR"].minor == 3600
 
 
+def test_its_invoice_is_overdue_until_it_is_paid_again(subscription: Subscription) -> None:
+    invoice = invoicing.draft_for_order(subscription.orders.get().pk, now=START)
+    assert invoice is not None
+    assert standing(invoice) == ("paid", 0)
+    take_back(subscription)
+    tick([DISPUTED])
+    assert standing(invoice) == ("overdue", 3600)
+    pay(debt(subscription), now=DISPUTED + DAY)
+    tick([DISPUTED + DAY])
+    assert standing(invoice) == ("paid", 0)
+
+
+def test_its_invoice_is_paid_again_when_it_is_won_back(subscription: Subscription) -> None:
+    invoice = invoicing.draft_for_order(subscription.orders.get().pk, now=START)
+    assert invoice is not None
+    payment = take_back(subscription)
+    tick([DISPUTED])
+    payments.record(payment.pk, Paid(received=payment.amount, won=True), now=DISPUTED + DAY)
+    tick([DISPUTED + DAY])
+    assert standing(invoice) == ("paid", 0)
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_won_back_while_it_was_being_paid_again(subscription: Subscription, paid: bool) -> None:
+    payment = take_back(subscription)
+    tick([DISPUTED])
+    again = begin(debt(subscription), now=DISPUTED + DAY)
+    payments.record(payment.pk, Paid(received=payment.amount, won=True), now=DISPUTED + 2 * DAY)
+    tick([DISPUTED + 2 * DAY])
+    assert state(subscription) == "past_due"
+    if paid:
+        arrive(again, now=DISPUTED + 3 * DAY)
+    else:
+        payments.record(again.pk, Declined(code="declined"), now=DISPUTED + 3 * DAY)
+    tick([DISPUTED + 3 * DAY])
+    assert state(subscription) == "active"
+    assert debt(subscription).state == ("fulfilled" if paid else "expired")
+    # Nothing is left on what they owe, and what came twice is theirs to use.
+    assert books.credit(subscription.organization_id).get("EUR", Money(0, "EUR")).minor == (3600 if paid else 0)
+    assert audit.differences() == []
+
+
+def standing(invoice: Invoice) -> tuple[str, int]:
+    fresh = Invoice.objects.select_related("balance").get(pk=invoice.pk)
+    fresh.state = Invoice.FINALISED
+    return documents.standing(fresh, today=START.date()), documents.left_to_pay(fresh).minor
+
+
 def test_credit_pays_it_at_once(subscription: Subscription) -> None:
     ledger.keep_as_credit(
         organization_id=subscription.organization_id, amount=Money(5000, "EUR"), key="g", reference="g", now=START
@@ -124,3 +186,38 @@ def test_once_for_each_dispute(subscription: Subscription) -> None:
     assert recoveries.ask(payment.pk, now=DISPUTED) is not None
     assert recoveries.ask(payment.pk, now=DISPUTED) is None
     assert renewals.offer(subscription.pk, now=DISPUTED) == debt(subscription)
+
+
+@pytest.mark.parametrize("first", ["invoice", "refund"])
+def test_p05_a_refund_that_comes_back_is_credited_once_and_is_their_credit(
+    subscription: Subscription, first: str
+) -> None:
+    order = subscription.orders.get()
+    payment = order.payments.get()
+    if first == "invoice":
+        tick([START])
+        assert invoicing.draft_for_order(order.pk, now=START) is not None
+    refund = refunds.request(payment.pk, amount=Money(1200, "EUR"), reason="goodwill", actor="operator", now=START)
+    refunds.record(refund.pk, RefundOutcome(state="done"), now=START)
+    refunds.record(refund.pk, RefundOutcome(state="failed", remark="account closed"), now=START + DAY)
+    if first == "refund":
+        invoicing.draft_for_order(order.pk, now=START + DAY)
+        for refund_id in refunds.done_of(order.pk):
+            invoicing.credit_for_refund(refund_id, now=START + DAY)
+    tick([START + DAY])
+    assert [note.total_minor for note in Invoice.objects.filter(kind="credit_note")] == [1200]
+    assert books.credit(subscription.organization_id)["EUR"].minor == 1200
+    assert audit.differences() == []
+
+
+def test_p05_a_refund_that_fails_leaves_nothing_behind(subscription: Subscription) -> None:
+    payment = subscription.orders.get().payments.get()
+    tick([START])
+    refund = refunds.request(payment.pk, amount=Money(1200, "EUR"), reason="goodwill", actor="operator", now=START)
+    refunds.record(refund.pk, RefundOutcome(state="pending", provider_id="r-1"), now=START)
+    refunds.record(refund.pk, RefundOutcome(state="failed", remark="no"), now=START)
+    tick([START])
+    payment.refresh_from_db()
+    assert (payment.state, payment.refunded_minor) == ("paid", 0)
+    assert not Invoice.objects.filter(kind="credit_note").exists()
+    assert audit.differences() == []

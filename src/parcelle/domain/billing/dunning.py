@@ -10,7 +10,7 @@ from django.db import transaction
 
 from parcelle.core import events
 from parcelle.core.states import move
-from parcelle.domain.billing import calendars, order_states, payment_states, renewals, states, subscriptions
+from parcelle.domain.billing import calendars, order_states, payment_states, recoveries, renewals, states, subscriptions
 from parcelle.domain.billing.events import RenewalReminderDue, SubscriptionPastDue, SubscriptionReadOnly
 from parcelle.domain.billing.models import DunningStep, Order, Subscription
 from parcelle.domain.billing.renewals import lock
@@ -31,6 +31,10 @@ def step(order_id: UUID, *, now: datetime) -> bool:
     order = _lock_order(order_id)
     if order.state != order_states.OPEN or order.kind not in Order.DUNNED or order.subscription_id is None:
         return False
+    if order.kind == Order.RECOVERY and (payment := recoveries.won(order)) is not None:
+        if not recoveries.win(payment.pk, now=now):
+            Order.objects.filter(pk=order.pk).update(next_step_at=now + _LOOK_AGAIN)
+        return True
     subscription = lock(order.subscription_id)
     assert order.due_at is not None and order.grace_until is not None
     if order.due_at <= now and subscription.state == states.ACTIVE:

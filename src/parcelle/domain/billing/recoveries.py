@@ -18,7 +18,7 @@ from parcelle.domain.billing.errors import PaymentOpen
 from parcelle.domain.billing.events import DebtAsked, DebtSettled
 from parcelle.domain.billing.invoicing import drafts
 from parcelle.domain.billing.invoicing.content import take_tax_out
-from parcelle.domain.billing.models import Order, Payment, Subscription
+from parcelle.domain.billing.models import Invoice, Order, Payment, Subscription
 from parcelle.domain.billing.taxes import Decision
 
 
@@ -91,7 +91,7 @@ def _place(payment: Payment, order: Order, subscription: Subscription, *, reques
 @transaction.atomic
 def win(payment_id: UUID, *, now: datetime) -> bool:
     """The money is ours again: what was asked for instead is not any more, or is the customer's credit where they have
-    paid it; false when nothing was asked for."""
+    paid it; false when nothing was asked for, or while an attempt at it may still bring money."""
     payment = Payment.objects.get(pk=payment_id)
     rows = Order.objects.select_for_update(of=("self",))
     order = rows.filter(request_id=_request(payment)).first()
@@ -103,7 +103,8 @@ def win(payment_id: UUID, *, now: datetime) -> bool:
     try:
         orders.give_up(order, now=now)
     except PaymentOpen:
-        # Whatever becomes of the attempt settles it as well; what it brings beside is on their account.
+        # `dunning` looks at it again: what comes is credit, and when nothing does it is given up then.
+        Order.objects.filter(pk=order.pk).update(next_step_at=now)
         return False
     was = subscription.state
     renewals.settle(subscription, now=now)
@@ -122,12 +123,51 @@ def win(payment_id: UUID, *, now: datetime) -> bool:
     return True
 
 
+def won(order: Order) -> Payment | None:
+    """The payment that an order makes up for, when the bank has given it back to us meanwhile."""
+    payment = _paid_before(order)
+    return payment if payment is not None and not payment.charged_back_minor else None
+
+
+def _paid_before(order: Order) -> Payment | None:
+    contested = Payment.objects.filter(order__subscription=order.subscription_id).exclude(dispute="")
+    return next((payment for payment in contested if _request(payment) == order.request_id), None)
+
+
+@transaction.atomic
+def keep_surplus(order_id: UUID, *, now: datetime) -> bool:
+    """What was paid again and came back as well is the customer's credit; once, and false where it did not."""
+    order = Order.objects.select_for_update(of=("self",)).get(pk=order_id)
+    payment = won(order)
+    return payment is not None and _keep_as_credit(payment, order, now=now)
+
+
 def _keep_as_credit(payment: Payment, order: Order, *, now: datetime) -> bool:
     key = f"won-twice:{order.pk}"
-    if order.state == order_states.EXPIRED or ledger.is_booked(key):
+    if order.state not in renewals.PAID or ledger.is_booked(key):
         return False
     assert order.organization_id is not None
     ledger.keep_as_credit(
         organization_id=order.organization_id, amount=order.total, key=key, reference=payment.number, now=now
     )
     return True
+
+
+@transaction.atomic
+def note_on_invoice(order_id: UUID) -> None:
+    """How much of an order's invoice is owed again, since a bank took it back and it was not paid anew; `order_id` may
+    also be that of the order that makes up for it."""
+    order = Order.objects.get(pk=order_id)
+    if order.kind == Order.RECOVERY:
+        payment = _paid_before(order)
+        if payment is None:
+            return
+        order = payment.order
+    paid = drafts.paying(order)
+    invoice = Invoice.objects.filter(key=f"order:{order.pk}").first()
+    if invoice is None or paid is None:
+        return
+    again = Order.objects.filter(request_id=_request(paid), state__in=renewals.PAID).first()
+    balance = drafts.lock(invoice.pk)
+    balance.taken_back_minor = max(paid.charged_back_minor - (again.total_minor if again else 0), 0)
+    balance.save(update_fields=["taken_back_minor"])

@@ -90,8 +90,9 @@ def unsettled(now: datetime) -> Iterator[UUID]:
 
 
 def done_of(order_id: UUID) -> list[UUID]:
-    """What was given back of an order's payments, the oldest first."""
-    done = Refund.objects.filter(payment__order_id=order_id, state=Refund.DONE)
+    """What was given back of an order's payments, the oldest first; what came back after that is the customer's credit
+    and was given back all the same."""
+    done = Refund.objects.filter(payment__order_id=order_id, state__in=Refund.LEFT)
     return list(done.order_by("settled_at").values_list("pk", flat=True))
 
 

@@ -48,7 +48,8 @@ def left_to_pay(invoice: Invoice) -> Money:
     if invoice.kind == Invoice.CREDIT_NOTE:
         return Money.zero(invoice.currency)
     balance = invoice.balance
-    return Money(max(balance.total_minor - balance.credited_minor - balance.paid_minor, 0), invoice.currency)
+    unpaid = max(balance.total_minor - balance.credited_minor - balance.paid_minor, 0)
+    return Money(unpaid + balance.taken_back_minor, invoice.currency)
 
 
 def left_to_credit(invoice: Invoice) -> Money:
@@ -67,6 +68,9 @@ def standing(invoice: Invoice, *, today: date) -> str:
         return CREDITED
     if not left_to_pay(invoice):
         return PAID
+    # What was paid and taken back is due at once.
+    if balance.taken_back_minor:
+        return OVERDUE
     if invoice.due_on is not None and invoice.due_on < today:
         return OVERDUE
     return PART_PAID if balance.paid_minor else OPEN

@@ -240,6 +240,8 @@ class InvoiceBalance(models.Model):
     invoice = models.OneToOneField(Invoice, on_delete=models.CASCADE, primary_key=True, related_name="balance")
     total_minor = models.BigIntegerField()
     paid_minor = models.BigIntegerField(default=0)
+    # What a bank took back of what was paid, and was not paid anew.
+    taken_back_minor = models.BigIntegerField(default=0)
     # By credit notes that are asked for, finalised or not: it is taken at once, so that two never take the same.
     credited_minor = models.BigIntegerField(default=0)
     paid_at = models.DateTimeField(_("paid"), null=True, blank=True)
@@ -251,6 +253,7 @@ class InvoiceBalance(models.Model):
                 name="credit_within_the_invoice",
             ),
             models.CheckConstraint(condition=Q(paid_minor__gte=0), name="paid_is_not_negative"),
+            models.CheckConstraint(condition=Q(taken_back_minor__gte=0), name="taken_back_is_not_negative"),
         ]
 
     def __str__(self) -> str:
