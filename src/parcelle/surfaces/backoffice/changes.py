@@ -79,10 +79,8 @@ def refusal(error: Exception) -> str | None:
         return _("Not possible in its present state (%(state)s).") % {"state": state}
     if isinstance(error, NameTaken):
         return _("Its name “%(name)s” belongs to somebody else by now.") % {"name": error.slug}
-    if isinstance(error, CreditRefused) and error.code == "too_small":
-        return _("So small a part has no tax of its own beside what was credited before: credit more at once.")
     if isinstance(error, CreditRefused):
-        return _("Something else was credited in the meantime: look at what is left.")
+        return _not_credited(error)
     if isinstance(error, PaymentOpen):
         return _("A payment is on its way: wait until it has arrived, or is given up.")
     if isinstance(error, NotActive):
@@ -94,6 +92,12 @@ def refusal(error: Exception) -> str | None:
     if isinstance(error, RefundRefused | ParkedRefused):
         return words.word(words.MONEY_REFUSED, error.code)
     return None
+
+
+def _not_credited(error: CreditRefused) -> str:
+    if error.code == "too_small":
+        return _("So small a part has no tax of its own beside what was credited before: credit more at once.")
+    return _("Something else was credited in the meantime: look at what is left.")
 
 
 class Changing(PageMixin):

@@ -132,18 +132,36 @@ def _parts(groups: Iterable[Group], earlier: Iterable[Content], wanted: Money) -
             given[group.decision] = base + group.base.minor, tax + group.tax.minor
     left = [group.base.minor + group.tax.minor - sum(given[decision]) for decision, group in whole.items()]
     shares = wanted.spread([max(amount, 0) for amount in left])
-    return [
-        _part(group, given[decision], share)
-        for (decision, group), share in zip(whole.items(), shares, strict=True)
-        if share
-    ]
+    smallest_first = sorted(zip(whole.values(), shares, left, strict=True), key=lambda one: one[2])
+    parts: dict[Decision, Group] = {}
+    over = 0
+    for number, (group, share, rest) in enumerate(smallest_first, start=1):
+        # A unit more or less of a small one, which the largest makes up for.
+        beside = (0, -1, 1, -2, 2) if number < len(whole) else (0,)
+        tried = [minor for step in beside if 0 <= (minor := share.minor + over + step) <= rest]
+        minor, part = _first_possible(group, given[group.decision], tried)
+        over += share.minor - minor
+        if part is not None:
+            parts[group.decision] = part
+    return [parts[decision] for decision in whole if decision in parts]
+
+
+def _first_possible(group: Group, given: tuple[int, int], tried: Iterable[int]) -> tuple[int, Group | None]:
+    """The first of these amounts that can be given back of a rate, and as what; nothing is none of it."""
+    for minor in tried:
+        if not minor:
+            return 0, None
+        part = _part(group, given, Money(minor, group.base.currency))
+        if part is not None:
+            return minor, part
+    raise CreditRefused("too_small")
 
 
 # How far the base given back so far may be from its exact value, in units, so that the rest keeps a fitting tax too.
 _ASTRAY = Fraction(7, 10)
 
 
-def _part(group: Group, given: tuple[int, int], share: Money) -> Group:
+def _part(group: Group, given: tuple[int, int], share: Money) -> Group | None:
     base, tax = group.base.minor - given[0], group.tax.minor - given[1]
     rate = Fraction(group.decision.rate) / 100
     own, all_ = share.minor / (1 + rate), (sum(given) + share.minor) / (1 + rate)
@@ -154,16 +172,14 @@ def _part(group: Group, given: tuple[int, int], share: Money) -> Group:
         if _is_fit(net, share.minor - net, rate) and _is_rest(base - net, tax - share.minor + net, rate)
     ]
     if not possible:
-        raise CreditRefused("too_small")
+        return None
 
     def astray(net: int) -> Fraction:
         return abs(given[0] + net - all_)
 
     fits = [net for net in possible if _tax_of(net, rate) == share.minor - net and astray(net) <= _ASTRAY]
     net = min(fits or possible, key=astray)
-    return Group(
-        decision=group.decision, base=Money(net, share.currency), tax=Money(share.minor - net, share.currency)
-    )
+    return Group(decision=group.decision, base=Money(net, share.currency), tax=Money(share.minor - net, share.currency))
 
 
 def _is_fit(base: int, tax: int, rate: Fraction) -> bool:
