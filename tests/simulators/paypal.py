@@ -117,6 +117,8 @@ class PayPal:
     checked: bool = True
     # Whether PayPal has allowed the account to keep wallets.
     may_vault: bool = True
+    # Whether it keeps one only some time after the capture, when `keep_wallet` says so.
+    vaults_later: bool = False
     # Whether the application may look at disputes.
     sees_disputes: bool = True
     # Whether an order that nobody approved in time is gone altogether.
@@ -388,6 +390,33 @@ class PayPal:
         self.orders[order.id] = order
         return order
 
+    def keep_wallet(self, id: str) -> Sent:
+        """The wallet that an order was paid from is kept from now on."""
+        order = self.orders[id]
+        order.vaulted = new_id().lower()
+        self.vault[order.vaulted] = order.payer_id
+        token = {**self._token(order.vaulted), "metadata": {"order_id": id}}
+        return self.tell("VAULT.PAYMENT-TOKEN.CREATED", "payment_token", token)
+
+    def _token(self, id: str) -> dict[str, Any]:
+        payer = self.vault[id]
+        here = f"{self.url}/v3/vault/payment-tokens/{id}"
+        return {
+            "id": id,
+            "customer": {"id": f"customer_{payer}"[:22]},
+            "payment_source": {"paypal": {"email_address": "buyer@example.com", "account_id": payer}},
+            "links": [
+                {"href": here, "rel": name, "method": verb} for name, verb in (("self", "GET"), ("delete", "DELETE"))
+            ],
+        }
+
+    def list_tokens(self, seen: Seen) -> tuple[int, Any]:
+        customer = seen.query["customer_id"]
+        found = [self._token(token) for token, payer in self.vault.items() if f"customer_{payer}"[:22] == customer]
+        here = f"{self.url}/v3/vault/payment-tokens?customer_id={customer}"
+        links = [{"href": here, "rel": "self", "method": "GET"}]
+        return 200, {"customer": {"id": customer}, "payment_tokens": found, "links": links}
+
     def delete_token(self, _seen: Seen, id: str) -> tuple[int, Any]:
         # No answer for one that is not known stands in the document.
         self.vault.pop(id, None)
@@ -436,8 +465,9 @@ class PayPal:
         order.status, order.updated = "COMPLETED", self.now
         self.captures[capture.id] = capture
         if ((order.source.get("paypal") or {}).get("attributes") or {}).get("vault") and status == "COMPLETED":
-            order.vaulted = new_id().lower()
-            self.vault[order.vaulted] = order.payer_id
+            order.vaults_later = self.vaults_later
+            if not self.vaults_later:
+                self.keep_wallet(order.id)
         self.tell(f"PAYMENT.CAPTURE.{capture.status}", "capture", capture.told(self.url))
         return capture
 

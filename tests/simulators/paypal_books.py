@@ -147,6 +147,8 @@ class Order:
     payer_id: str = ""
     # What PayPal calls the wallet that it keeps since this order.
     vaulted: str = ""
+    # Whether the order never says so, which only the message and the customer's tokens do.
+    vaults_later: bool = False
     captures: list[Capture] = field(default_factory=list)
     # What its next captures come to; see `PayPal.script`.
     script: list[str] = field(default_factory=list)
@@ -180,7 +182,11 @@ class Order:
         payer = {"email_address": "buyer@example.com", "payer_id": self.payer_id}
         known = {"email_address": "buyer@example.com", "account_id": self.payer_id}
         wallet: dict[str, Any] = known if self.payer_id else {}
-        if self.vaulted:
+        if self.vaults_later and self.captures:
+            customer = {"id": f"customer_{self.payer_id}"[:22]}
+            up = {"href": f"{url}/v2/checkout/orders/{self.id}", "rel": "up", "method": "GET"}
+            wallet["attributes"] = {"vault": {"status": "APPROVED", "customer": customer, "links": [up]}}
+        elif self.vaulted:
             wallet["attributes"] = {"vault": {"id": self.vaulted, "status": "VAULTED"}}
         return {
             "id": self.id,

@@ -30,6 +30,7 @@ _ROUTES = (
     (r"GET /v2/payments/captures/(?P<id>\w+)", "read_capture"),
     (r"POST /v2/payments/captures/(?P<id>\w+)/refund", "refund_capture"),
     (r"GET /v2/payments/refunds/(?P<id>\w+)", "read_refund"),
+    (r"GET /v3/vault/payment-tokens", "list_tokens"),
     (r"DELETE /v3/vault/payment-tokens/(?P<id>[\w-]+)", "delete_token"),
     (r"GET /v1/customer/disputes", "list_disputes"),
     (r"GET /v1/customer/disputes/(?P<id>[\w-]+)", "read_dispute"),

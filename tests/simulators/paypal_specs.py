@@ -93,12 +93,15 @@ def response_faults(
 
 
 def event_faults(body: bytes) -> list[str]:
-    """What is wrong with a message: its envelope, and the capture in it where there is one."""
+    """What is wrong with a message: its envelope, and the capture or the kept wallet in it where there is one."""
     message = json.loads(body)
     faults = response_faults("GET", f"/v1/notifications/webhooks-events/{message.get('id')}", 200, body)
     if str(message.get("event_type")).startswith("PAYMENT.CAPTURE.") and message.get("resource_type") == "capture":
         resource = json.dumps(message["resource"]).encode()
         faults += response_faults("GET", f"/v2/payments/captures/{message['resource']['id']}", 200, resource)
+    if message.get("resource_type") == "payment_token":
+        resource = json.dumps(message["resource"]).encode()
+        faults += response_faults("GET", f"/v3/vault/payment-tokens/{message['resource']['id']}", 200, resource)
     return faults
 
 

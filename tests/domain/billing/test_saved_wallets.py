@@ -7,8 +7,9 @@ from datetime import datetime
 
 import pytest
 
-from parcelle.domain.billing import gateways, payments, renewals, saved_methods
-from parcelle.domain.billing.models import GatewaySettings, Order, Payment, SavedMethod, Subscription
+from parcelle.domain.billing import gateways, payments, renewals, saved_methods, webhooks
+from parcelle.domain.billing.gateways import paypal_issues
+from parcelle.domain.billing.models import GatewayEvent, GatewaySettings, Order, Payment, SavedMethod, Subscription
 from parcelle.journeys import automatic_payment, renewal
 from tests import needs
 from tests.domain.billing.subscribing import DAY, START, asked, shop, subscribe
@@ -33,6 +34,10 @@ def there() -> Iterator[paypal.PayPal]:
 @pytest.fixture
 def subscription(there: paypal.PayPal) -> Subscription:
     """Renewed once by a customer who left their wallet for the periods after."""
+    return renewed(there)
+
+
+def renewed(there: paypal.PayPal) -> Subscription:
     made = subscribe(shop().bronze)
     now = START + 21 * DAY
     renewal.run(now=now)
@@ -60,6 +65,36 @@ def test_it_is_taken_once(subscription: Subscription, there: paypal.PayPal) -> N
     for _again in range(2):
         assert charge(DUE) == [("paid", "")]
     assert len(there.orders) == 2
+
+
+def test_a_wallet_that_is_kept_only_later_is_told_by_a_message(there: paypal.PayPal) -> None:
+    there.vaults_later = True
+    renewed(there)
+    payment = Payment.objects.get(gateway="paypal")
+    payments.look(payment.pk, now=START + 22 * DAY)
+    assert payment.state == "paid" and not SavedMethod.objects.exists()
+    told = there.keep_wallet(there.order_of(payment.pk).id)
+    for _again in range(2):
+        webhooks.receive("paypal", headers=there.headers(told.body), body=told.body, now=START + 22 * DAY)
+    event = GatewayEvent.objects.get()
+    webhooks.process(event.pk, now=START + 22 * DAY)
+    assert GatewayEvent.objects.get().state == "done"
+    saved = SavedMethod.objects.get()
+    assert (saved.payment, saved.label) == (payment, "PayPal buyer@example.com")
+    assert saved.reference == {"vault_id": next(iter(there.vault))}
+    assert charge(DUE) == [("paid", "")]
+
+
+def test_a_wallet_of_an_order_that_is_none_of_ours_keeps_nothing(
+    subscription: Subscription, there: paypal.PayPal
+) -> None:
+    order = there.order_of(Payment.objects.get(gateway="paypal").pk)
+    order.unit = {**order.unit, "custom_id": "0b4c5a52-3f6f-4f0e-9f0e-3d0c8a0f1c11"}
+    told = there.keep_wallet(order.id)
+    webhooks.receive("paypal", headers=there.headers(told.body), body=told.body, now=START + 22 * DAY)
+    webhooks.process(GatewayEvent.objects.get().pk, now=START + 22 * DAY)
+    assert GatewayEvent.objects.get().state == "ignored"
+    assert SavedMethod.objects.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -95,6 +130,13 @@ def test_taken_back_paypal_forgets(subscription: Subscription, there: paypal.Pay
 def test_a_wallet_that_paypal_lost_is_declined(subscription: Subscription, there: paypal.PayPal) -> None:
     there.vault.clear()
     assert charge(DUE) == [("declined", "declined")]
+
+
+def test_the_message_must_be_subscribed_to_where_wallets_are_kept(there: paypal.PayPal) -> None:
+    there.events = paypal_issues.EVENTS
+    assert "VAULT.PAYMENT-TOKEN.CREATED" in gateways.open_gateway("paypal").problems()[0]
+    there.events = (*paypal_issues.EVENTS, *paypal_issues.VAULT_EVENTS)
+    assert gateways.open_gateway("paypal").problems() == []
 
 
 def test_it_is_offered_only_where_paypal_allows_it(there: paypal.PayPal) -> None:

@@ -162,6 +162,9 @@ def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
     if isinstance(outcome, Paid):
         _receive(payment, order, outcome, now=now)
         aftermath.follow(payment, order, outcome, now=now)
+        if outcome.kept is not None and payment.state in _KEPT:
+            # Some services keep a way to pay only a while after the money came.
+            saved_methods.keep(payment, order, outcome.kept, now=now)
     elif isinstance(outcome, ChargedBack):
         _take_back(payment, order, outcome, now=now)
     elif payment.state not in payment_states.UNSETTLED:
@@ -177,6 +180,9 @@ def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
         )
     else:
         _wait(payment, order, outcome, now=now)
+
+
+_KEPT = (payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED)
 
 
 def _wait(payment: Payment, order: Order, outcome: Outcome, *, now: datetime) -> None:
@@ -264,8 +270,6 @@ def _receive(payment: Payment, order: Order, paid: Paid, *, now: datetime) -> No
     )
     if not surplus:
         orders.mark_paid(order, now=now)
-    if paid.kept is not None:
-        saved_methods.keep(payment, order, paid.kept, now=now)
 
 
 _GIVEN_UP = (payment_states.DECLINED, payment_states.EXPIRED, payment_states.ABANDONED)

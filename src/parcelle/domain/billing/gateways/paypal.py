@@ -6,6 +6,7 @@ the browser and every message only cause a look.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -35,7 +36,7 @@ from parcelle.domain.billing.gateways.base import (
     Setting,
 )
 from parcelle.domain.billing.gateways.paypal_api import Answer, Api, CredentialsRefused, Refused, encode
-from parcelle.domain.billing.gateways.paypal_messages import Judge, event_of, verification_body
+from parcelle.domain.billing.gateways.paypal_messages import OF_ORDER, Judge, event_of, verification_body
 from parcelle.domain.billing.gateways.paypal_money import DECIMALS, from_wire, to_wire
 
 SANDBOX, LIVE = "https://api-m.sandbox.paypal.com", "https://api-m.paypal.com"
@@ -136,7 +137,8 @@ class PayPal:
         except GatewayError as error:
             return [f"PayPal cannot be asked about the webhook: {error.detail}."]
         names = {str(one.get("name")) for one in webhook.get("event_types", [])}
-        missing = [name for name in issues.EVENTS if name not in names] if "*" not in names else []
+        wanted = (*issues.EVENTS, *(issues.VAULT_EVENTS if self.vault == "on" else ()))
+        missing = [name for name in wanted if name not in names] if "*" not in names else []
         return [f"The webhook at PayPal is not subscribed to {', '.join(missing)}."] if missing else []
 
     def _whose_credentials(self) -> str:
@@ -242,7 +244,7 @@ class PayPal:
         payments = unit.get("payments") or {}
         capture = _first(payments.get("captures"))
         if capture:
-            return _keeping(self._captured(charge, capture, refunds=payments.get("refunds") or []), charge, order)
+            return self._keeping(self._captured(charge, capture, refunds=payments.get("refunds") or []), charge, order)
         status = order.get("status")
         if status == "VOIDED":
             return Expired()
@@ -271,7 +273,7 @@ class PayPal:
         capture = _first((unit.get("payments") or {}).get("captures"))
         if not capture:
             raise GatewayError("PayPal captured an order without saying what", unknown=True)
-        return _keeping(self._captured(charge, capture, refunds=[]), charge, answer.data)
+        return self._keeping(self._captured(charge, capture, refunds=[]), charge, answer.data)
 
     def _not_taken(self, charge: Charge, refused: Refused, *, tries: int, changed: str) -> Outcome:
         if refused.issue in issues.OTHER_SOURCE:
@@ -344,6 +346,46 @@ class PayPal:
             return [self.api.get(f"/v1/customer/disputes/{one['dispute_id']}").data for one in listed]
         except Refused:
             return []
+
+    # --- the wallet it keeps ----------------------------------------------------------------------------
+
+    def _keeping(self, outcome: Outcome, charge: Charge, order: Mapping[str, Any]) -> Outcome:
+        """With the wallet that PayPal keeps, where the customer agreed. It may be kept only a while after the capture:
+        then a message causes another look, and the customer's tokens tell which one it is."""
+        if not charge.keep or not isinstance(outcome, Paid):
+            return outcome
+        wallet = (order.get("payment_source") or {}).get("paypal") or {}
+        vaulted = (wallet.get("attributes") or {}).get("vault") or {}
+        token, customer = str(vaulted.get("id") or ""), str((vaulted.get("customer") or {}).get("id") or "")
+        if vaulted.get("status") == "APPROVED":
+            token = self._token_of(customer, wallet) if customer and charge.memo.get("paid") else ""
+        if not token:
+            return outcome
+        label = f"PayPal {wallet.get('email_address', '')}".strip()
+        return replace(outcome, kept=Kept(reference={"vault_id": token}, label=label))
+
+    def _token_of(self, customer: str, wallet: Mapping[str, Any]) -> str:
+        """The token of this wallet among those of a customer of PayPal's."""
+        try:
+            listed = self.api.get("/v3/vault/payment-tokens", customer_id=customer).data.get("payment_tokens") or []
+        except Refused:
+            return ""
+        for one in listed:
+            kept = (one.get("payment_source") or {}).get("paypal")
+            if kept is not None and kept.get("email_address") == wallet.get("email_address"):
+                return str(one.get("id") or "")
+        return ""
+
+    def trace(self, subject: str) -> str:
+        """A message about a kept wallet names the order that it comes from and nothing of ours."""
+        order = subject.removeprefix(OF_ORDER)
+        if order == subject or not re.fullmatch(r"[A-Z0-9]{1,36}", order):
+            return ""
+        try:
+            found = self.api.get(f"/v2/checkout/orders/{order}").data
+        except Refused:
+            return ""
+        return str(_first(found.get("purchase_units")).get("custom_id") or "")
 
     # --- giving back ------------------------------------------------------------------------------------
 
@@ -429,18 +471,6 @@ def _order(charge: Charge) -> dict[str, Any]:
 
 
 # --- what is read ---------------------------------------------------------------------------------------------
-
-
-def _keeping(outcome: Outcome, charge: Charge, order: Mapping[str, Any]) -> Outcome:
-    """With the wallet that PayPal keeps, where the customer agreed; its id may come later, or never."""
-    if not charge.keep or not isinstance(outcome, Paid):
-        return outcome
-    wallet = (order.get("payment_source") or {}).get("paypal") or {}
-    vaulted = (wallet.get("attributes") or {}).get("vault") or {}
-    if not vaulted.get("id"):
-        return outcome
-    label = f"PayPal {wallet.get('email_address', '')}".strip()
-    return replace(outcome, kept=Kept(reference={"vault_id": str(vaulted["id"])}, label=label))
 
 
 def _link(links: Any, *kinds: str) -> str:

@@ -85,3 +85,5 @@ EVENTS = (
     "CUSTOMER.DISPUTE.UPDATED",
     "CUSTOMER.DISPUTE.RESOLVED",
 )
+# And where it may keep wallets: some are kept only after the capture.
+VAULT_EVENTS = ("VAULT.PAYMENT-TOKEN.CREATED",)

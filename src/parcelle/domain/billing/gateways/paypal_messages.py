@@ -147,6 +147,10 @@ def verification_body(headers: Mapping[str, str], body: bytes, *, webhook_id: st
     return stated.removesuffix("}").encode() + b', "webhook_event": ' + body + b"}"
 
 
+# What a subject begins with that is an order of PayPal's.
+OF_ORDER = "order:"
+
+
 def event_of(body: bytes) -> Event:
     """What a genuine message is about. Raises Forged for one that is none."""
     try:
@@ -166,6 +170,9 @@ def _subject(resource: Mapping[str, Any]) -> str:
     for disputed in _maps(resource.get("disputed_transactions")):
         if disputed.get("seller_transaction_id"):
             return str(disputed["seller_transaction_id"])
+    if order := (resource.get("metadata") or {}).get("order_id"):
+        # A kept wallet names the order that it comes from, by PayPal's name.
+        return f"{OF_ORDER}{order}"
     for link in _maps(resource.get("links")):
         # A refund names its capture only by the way up to it.
         capture = re.search(r"/v2/payments/captures/([^/?]+)", str(link.get("href")))
