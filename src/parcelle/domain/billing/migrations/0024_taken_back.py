@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0022_read_only'),
+        ('billing', '0023_declined_payments'),
     ]
 
     operations = [
