@@ -432,6 +432,13 @@ def test_who_changes_their_mind_pays_another_way(client: Client, price: Price) -
     assert Client().post(f"/orders/{placed.pk}/change").status_code == 404
 
 
+def test_what_the_service_holds_cannot_be_left_any_more(client: Client, price: Price) -> None:
+    placed = order(client, price)
+    begin(client, placed)
+    Payment.objects.update(memo={"capture": "8AB"})
+    assert "Payer autrement" not in text(client.get(f"/orders/{placed.pk}"))
+
+
 def test_changing_ones_mind_after_having_paid_is_having_paid(client: Client, price: Price) -> None:
     placed = order(client, price)
     charge = begin(client, placed)
