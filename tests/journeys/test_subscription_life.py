@@ -232,6 +232,7 @@ def test_p24_who_is_overdue_can_only_read_from_a_day_on_and_changes_things_once_
     assert not read_only(subscription)
     tick(days(due, 3, 4))
     assert read_only(subscription) and instance_of(subscription) == ("live", "")
+    assert Message.objects.filter(kind="subscription_read_only").count() == 1
     pay(waiting(subscription), now=due + 4 * DAY)
     jobs.work_off(due + 4 * DAY)
     assert not read_only(subscription)
@@ -258,4 +259,5 @@ def test_a_blueprint_without_a_way_to_it_passes_the_stage_over(
     subscription.plan.save()
     tick(days(due_of(subscription), *range(-8, 5)))
     assert not read_only(subscription)
+    assert not Message.objects.filter(kind="subscription_read_only").exists()
     assert Subscription.objects.get(pk=subscription.pk).read_only_at is not None

@@ -50,6 +50,8 @@ _CREATE = {
     "ui_mode",
 }
 FEE_PERCENT, FEE_FIXED = 1.5, 25
+# What a dispute costs, whoever wins it.
+DISPUTE_FEE = 2000
 
 
 _TAKE = {
@@ -386,14 +388,33 @@ class Stripe:
             reason="fraudulent",
             status="needs_response",
             is_charge_refundable=False,
+            balance_transactions=[],
         )
+        self._book_dispute(dispute, -dispute["amount"], fee=DISPUTE_FEE)
         charge["disputed"] = True
         self._tell("charge.dispute.created", dispute)
         return dispute
 
     def end_dispute(self, dispute: dict[str, Any], *, won: bool) -> None:
         dispute["status"] = "won" if won else "lost"
+        if won:
+            # The fee stays.
+            self._book_dispute(dispute, dispute["amount"], fee=0)
         self._tell("charge.dispute.closed", dispute)
+
+    def _book_dispute(self, dispute: dict[str, Any], amount: int, *, fee: int) -> None:
+        booked = self.add(
+            "balance_transaction",
+            "txn",
+            amount=amount,
+            currency=dispute["currency"],
+            fee=fee,
+            net=amount - fee,
+            source=dispute["id"],
+            type="adjustment",
+            reporting_category="dispute" if amount < 0 else "dispute_reversal",
+        )
+        dispute["balance_transactions"].append(booked)
 
     # --- messages ---------------------------------------------------------------------------------------
 

@@ -94,13 +94,31 @@ def tell_price(fact: Fact) -> None:
     tell_subscriber(
         subscription,
         "price_changing",
-        f"price-changing:{subscription.pk}:{new.pk}",
+        f"price-changing:{subscription.pk}:{new.pk}:{fact.data['effective_at']}",
         url=f"{settings.PUBLIC_URL}/subscriptions/{subscription.pk}",
         plan=subscription.plan.name,
         old_amount=old.amount.format(language),
         new_amount=new.amount.format(language),
         interval=new.interval,
         effective_at=fact.data["effective_at"],
+    )
+
+
+def tell_price_stays(fact: Fact) -> None:
+    """The mail that says that a price that was announced does not come; once per announcement."""
+    subscription = billing.subscription(UUID(fact.data["subscription_id"]))
+    if subscription is None:
+        return
+    price = Price.objects.get(pk=UUID(fact.data["price_id"]))
+    language = organizations.owner_of(subscription.organization_id).language
+    tell_subscriber(
+        subscription,
+        "price_stays",
+        f"price-stays:{fact.pk}",
+        url=f"{settings.PUBLIC_URL}/subscriptions/{subscription.pk}",
+        plan=subscription.plan.name,
+        old_amount=price.amount.format(language),
+        interval=price.interval,
     )
 
 

@@ -9,6 +9,9 @@ from parcelle.core.models import Fact
 from parcelle.domain.billing import dunning, entitlement, renewals, saved_methods, states, subscriptions
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing.models import Order
+from parcelle.domain.provisioning import actions as provisioning
+from parcelle.domain.provisioning import states as running
+from parcelle.domain.provisioning.models import Instance
 from parcelle.journeys.renewal import each, tell_about, tell_subscriber
 
 
@@ -39,6 +42,21 @@ def remind(fact: Fact) -> None:
         days_left=max(-days, 0),
         grace_until=order.grace_until.isoformat(),
     )
+
+
+def tell_read_only(fact: Fact) -> None:
+    """The mail that says that nothing can be changed until it is paid; once per order, and only where that is so."""
+    order = Order.objects.select_related("plan__product").get(pk=UUID(fact.data["order_id"]))
+    subscription = billing.subscription(UUID(fact.data["subscription_id"]))
+    if subscription is None or subscription.read_only_at is None or order.grace_until is None:
+        return
+    live = Instance.objects.select_related("product").filter(subscription_id=subscription.pk, state=running.LIVE)
+    if not any(provisioning.can_be_read_only(instance) for instance in live):
+        # The stage is passed over.
+        return
+    recovery = order.kind == Order.RECOVERY
+    grace_until = order.grace_until.isoformat()
+    tell_about(order, "subscription_read_only", f"read-only:{order.pk}", grace_until=grace_until, recovery=recovery)
 
 
 def tell_suspended(fact: Fact) -> None:

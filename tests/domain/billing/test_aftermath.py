@@ -12,7 +12,7 @@ from parcelle.core.models import Fact
 from parcelle.core.money import Money
 from parcelle.domain.billing import parked, payments, refunds
 from parcelle.domain.billing.errors import ParkedRefused, RefundRefused
-from parcelle.domain.billing.gateways.base import ChargedBack, Declined, Outcome, Paid, RefundOutcome
+from parcelle.domain.billing.gateways.base import ChargedBack, Declined, DisputeFee, Outcome, Paid, RefundOutcome
 from parcelle.domain.billing.gateways.fake import FakeGateway
 from parcelle.domain.billing.ledger import accounts, audit
 from parcelle.domain.billing.models import LedgerEntry, LedgerTransaction, Payment, Refund
@@ -88,6 +88,15 @@ def test_p13_a_lost_dispute_takes_the_money_once_and_a_won_one_brings_it_back_on
     assert told(paid, ChargedBack(amount=WHOLE, dispute="PP-D-2")).state == "charged_back"
     booked = LedgerTransaction.objects.filter(key__startswith="chargeback").order_by("pk")
     assert [one.key.rpartition(":")[2] for one in booked] == ["PP-D-1", "PP-D-1", "PP-D-2"]
+
+
+def test_a_fee_for_a_dispute_that_is_given_back_is_booked_back(paid: Payment) -> None:
+    kept = [DisputeFee(dispute="PP-D-1", amount=Money(minor, "EUR")) for minor in (2000, 2000, 0, 0)]
+    for fee, expected in zip(kept, (2000, 2000, 0, 0), strict=True):
+        told(paid, Paid(received=WHOLE, disputed=True, dispute_fee=fee))
+        booked = LedgerEntry.objects.filter(account=accounts.FEES, transaction__key__startswith="dispute-fee:")
+        assert paid.dispute_fee_minor == sum(entry.amount_minor for entry in booked) == expected
+    assert audit.differences() == []
 
 
 def test_p13_old_news_does_not_bring_charged_back_money_back(paid: Payment) -> None:

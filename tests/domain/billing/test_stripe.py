@@ -430,6 +430,10 @@ def test_a_dispute_reaches_the_payment_and_so_does_its_end(paid: Payment, server
     assert paid.charged_back_minor == (0 if won else 5880)
     for message in server.messages:
         deliver(message)
+    paid.refresh_from_db()
+    # Once, and whoever wins.
+    fees = LedgerEntry.objects.filter(account=accounts.FEES, transaction__key__startswith="dispute-fee:")
+    assert [entry.amount_minor for entry in fees] == [paid.dispute_fee_minor] == [stripe.DISPUTE_FEE]
     assert Fact.objects.filter(name="PaymentChargedBack").count() == (not won)
 
 

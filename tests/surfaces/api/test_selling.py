@@ -39,6 +39,7 @@ CUSTOMER = {
     "address": "1 rue de la Paix",
     "postcode": "75002",
     "city": "Paris",
+    "siren": "732829320",
 }
 
 
@@ -336,6 +337,8 @@ def test_a_coupon_is_refused_with_its_reason(
         ("city", " ", "string_pattern_mismatch"),
         ("vatNumber", "FR00123456789", "vat_number"),
         ("siren", "123456789", "siren"),
+        ("siren", "", "siren_required"),
+        ("siren", None, "siren_required"),
         ("unheardOf", "x", "extra_forbidden"),
     ],
 )
@@ -345,6 +348,11 @@ def test_a_bad_field_is_pointed_at(operator: Asking, price: Price, field: str, v
     [error] = content(answer)["errors"]
     assert (error["pointer"], error["code"]) == (f"#/customer/{field}", code)
     assert error["detail"] != "Cette valeur n’est pas valide."
+
+
+@pytest.mark.parametrize("customer", [{"companyName": ""}, {"country": "DE"}])
+def test_only_a_company_in_france_needs_a_siren(operator: Asking, price: Price, customer: dict[str, str]) -> None:
+    assert operator.post(ORDERS, wanted(price, customer={**customer, "siren": None})).status_code == 201
 
 
 @pytest.mark.parametrize(

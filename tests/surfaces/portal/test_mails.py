@@ -60,8 +60,9 @@ KINDS = (
     *("domain_live", "domain_broken", "domain_released"),
     *("order_paid", "delivery_delayed", "delivery_by_hand"),
     *("renewal_due", "renewal_overdue", "subscription_renewed", "subscription_suspended"),
+    "subscription_read_only",
     *("billing_details", "receipt_rejected", "transfer_asked"),
-    *("renewal_automatic", "charge_declined", "renewal_too_late", "price_changing"),
+    *("renewal_automatic", "charge_declined", "renewal_too_late", "price_changing", "price_stays"),
     *("subscription_cancelled", "subscription_ending", "plan_changed", "plan_change_scheduled"),
 )
 

@@ -13,7 +13,7 @@ from parcelle.core.money import Money
 from parcelle.core.states import move
 from parcelle.domain.billing import ledger, payment_states, refunds
 from parcelle.domain.billing.events import ChargebackWon, PaymentChargedBack, PaymentDisputed
-from parcelle.domain.billing.gateways.base import ChargedBack, Paid
+from parcelle.domain.billing.gateways.base import ChargedBack, DisputeFee, Paid
 from parcelle.domain.billing.models import Order, Payment
 
 _OURS = (payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED)
@@ -45,6 +45,16 @@ def follow(payment: Payment, order: Order, paid: Paid, *, now: datetime) -> None
         beyond = paid.returned.minor - (payment.refunded_minor - refunds.by_hand(payment.pk))
         if (beyond := min(beyond, payment.returnable.minor)) > 0:
             refunds.note_foreign(payment, amount_minor=beyond, now=now)
+
+
+def note_fee(payment: Payment, fee: DisputeFee | None, *, now: datetime) -> None:
+    """What a dispute costs by now, booked as it changes; of one in another currency the payout tells."""
+    if fee is None or fee.amount.currency != payment.currency or payment.state in payment_states.UNSETTLED:
+        return
+    change = ledger.dispute_fee_kept(payment, fee.amount, dispute=fee.dispute, now=now)
+    if change:
+        payment.dispute_fee_minor += change.minor
+        payment.save(update_fields=["dispute_fee_minor"])
 
 
 def charge_back(payment: Payment, order: Order, outcome: ChargedBack, *, now: datetime) -> None:

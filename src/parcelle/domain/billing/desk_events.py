@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from parcelle.core.events import event
@@ -62,3 +63,26 @@ class GatewayMessageRetried:
     gateway: str
     message_id: int
     kind: str
+
+
+@event
+class CreditPaidOut:
+    """An operator paid a customer's credit out from the bank account."""
+
+    organization_id: UUID
+    amount_minor: int
+    currency: str
+    reference: str
+
+
+@event
+class PriceChangeAnnounced:
+    old_price_id: UUID
+    price_id: UUID
+    effective_at: datetime
+
+
+@event
+class PriceChangeTakenBack:
+    old_price_id: UUID
+    price_id: UUID

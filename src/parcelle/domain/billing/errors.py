@@ -98,6 +98,14 @@ class LimitReached(Exception):
         self.metric = metric
 
 
+class CreditNotPaidOut(Exception):
+    """`code`: not_enough (less credit than that) or known (this reference was used before)."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class NotActive(Exception):
     """The subscription is not in a state in which that can be asked for."""
 
@@ -116,8 +124,8 @@ class ChangeRefused(Exception):
 
 
 class PriceChangeRefused(Exception):
-    """`code`: other_kind (another plan, interval or currency), announced (to yet another price), on_sale or circle
-    (customers of the new price go over to the old one)."""
+    """`code`: other_kind (another plan, interval or currency), announced (to yet another price), on_sale, circle
+    (customers of the new price go over to the old one) or counts (for somebody already)."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

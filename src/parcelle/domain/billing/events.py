@@ -392,3 +392,12 @@ class PriceChangeDue:
     old_price_id: UUID
     price_id: UUID
     effective_at: datetime
+
+
+@event
+class PriceStays:
+    """Another price had been announced to this customer, and was taken back."""
+
+    organization_id: UUID
+    subscription_id: UUID
+    price_id: UUID

@@ -162,11 +162,13 @@ def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
     if isinstance(outcome, Paid):
         _receive(payment, order, outcome, now=now)
         aftermath.follow(payment, order, outcome, now=now)
+        aftermath.note_fee(payment, outcome.dispute_fee, now=now)
         if outcome.kept is not None and payment.state in _KEPT:
             # Some services keep a way to pay only a while after the money came.
             saved_methods.keep(payment, order, outcome.kept, now=now)
     elif isinstance(outcome, ChargedBack):
         _take_back(payment, order, outcome, now=now)
+        aftermath.note_fee(payment, outcome.dispute_fee, now=now)
     elif payment.state not in payment_states.UNSETTLED:
         return
     elif isinstance(outcome, Declined):

@@ -5,22 +5,26 @@ A price is never changed: customers of one go over to another one, as a row of `
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Q
 
 from parcelle.core import events
-from parcelle.domain.billing import periods, states
+from parcelle.domain.billing import order_states, periods, states
+from parcelle.domain.billing.desk_events import PriceChangeAnnounced, PriceChangeTakenBack
 from parcelle.domain.billing.errors import PriceChangeRefused
-from parcelle.domain.billing.events import PriceChangeDue
-from parcelle.domain.billing.models import PriceChange, PriceNotice, Subscription
+from parcelle.domain.billing.events import PriceChangeDue, PriceStays
+from parcelle.domain.billing.models import Order, PriceChange, PriceNotice, Subscription
 from parcelle.domain.catalog.models import Price
 
 # Whoever does not agree has so long to leave.
 NOTICE = timedelta(days=30)
+# Who comes back renews at the price of that day.
+_HAVING = (states.ACTIVE, states.PAST_DUE, states.SUSPENDED)
 
 
 @transaction.atomic
@@ -41,7 +45,60 @@ def announce(*, old_id: UUID, new_id: UUID, actor: str, now: datetime, notice: t
         raise PriceChangeRefused("on_sale")
     if _leads_to(new, old):
         raise PriceChangeRefused("circle")
-    return PriceChange.objects.create(old=old, new=new, actor=actor, announced_at=now, effective_at=now + notice)
+    made = PriceChange.objects.create(old=old, new=new, actor=actor, announced_at=now, effective_at=now + notice)
+    events.record(
+        PriceChangeAnnounced(old_price_id=old.pk, price_id=new.pk, effective_at=made.effective_at), now=now, actor=actor
+    )
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Former:
+    """A price that is no longer sold, what took its place, and how many subscriptions still have it."""
+
+    old: Price
+    new: Price
+    subscriptions: int
+
+
+def former(plan_id: UUID) -> list[Former]:
+    """Of a plan, those whose customers can be moved to the price that is sold now."""
+    sold = {(price.interval, price.currency): price for price in Price.objects.filter(plan=plan_id, retired_at=None)}
+    retired = Price.objects.filter(plan=plan_id, retired_at__isnull=False, leaves=None).select_related("plan")
+    having = Q(subscriptions__state__in=_HAVING)
+    rows = retired.annotate(having=Count("subscriptions", filter=having)).filter(having__gt=0)
+    return [
+        Former(old=price, new=sold[price.interval, price.currency], subscriptions=price.having)
+        for price in rows.order_by("currency", "interval", "amount_minor")
+        if (price.interval, price.currency) in sold
+    ]
+
+
+def affected(changes: Collection[PriceChange]) -> dict[UUID, int]:
+    """How many subscriptions have the old price of each still, by that price."""
+    rows = Subscription.objects.filter(price__in=[change.old_id for change in changes], state__in=_HAVING)
+    return dict(rows.order_by().values_list("price").annotate(Count("pk")))
+
+
+@transaction.atomic
+def take_back(change_id: int, *, actor: str, now: datetime) -> None:
+    """The price stays after all; whoever was told otherwise is told so. Raises PriceChangeRefused once it counts for
+    anybody."""
+    change = PriceChange.objects.select_for_update().get(pk=change_id)
+    told = list(change.notices.values_list("subscription_id", "subscription__organization_id"))
+    asked = Order.objects.filter(
+        subscription__in=[pk for pk, _organization_id in told], kind=Order.RENEWAL, price=change.new_id
+    ).exclude(state=order_states.EXPIRED)
+    if change.effective_at <= now or asked.exists():
+        raise PriceChangeRefused("counts")
+    for subscription_id, organization_id in told:
+        events.record(
+            PriceStays(organization_id=organization_id, subscription_id=subscription_id, price_id=change.old_id),
+            now=now,
+            actor=actor,
+        )
+    events.record(PriceChangeTakenBack(old_price_id=change.old_id, price_id=change.new_id), now=now, actor=actor)
+    change.delete()
 
 
 def _leads_to(price: Price, target: Price) -> bool:

@@ -254,7 +254,7 @@ _OPEN_ORDER = {
         "postcode": "75002",
         "city": "Paris",
         "vatNumber": "",
-        "siren": "",
+        "siren": "732829320",
     },
     "addOns": [],
     "taxRate": "20",

@@ -197,7 +197,9 @@ class Customer(Camel):
     vat_number: Annotated[str, one_line(20, least=0)] | None = Field(
         None, description="Of a company in the European Union. Counts only once the tax administration confirmed it."
     )
-    siren: Annotated[str, one_line(20, least=0)] | None = Field(None, description="Of a French company.")
+    siren: Annotated[str, one_line(20, least=0)] | None = Field(
+        None, description="Of a company in France, which needs it where the seller is in France too."
+    )
 
 
 _CUSTOMER: dict[str, JsonValue] = {
@@ -209,6 +211,7 @@ _CUSTOMER: dict[str, JsonValue] = {
     "address": "1 rue de la Paix",
     "postcode": "75002",
     "city": "Paris",
+    "siren": "732829320",
 }
 
 

@@ -101,7 +101,12 @@ class SubscriptionColumns:
 
 @admin.register(Subscription)
 class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
-    verbs = [subscription_verbs.TRY_AGAIN, subscription_verbs.CANCEL, subscription_verbs.CANCEL_NOW]
+    verbs = [
+        subscription_verbs.TRY_AGAIN,
+        subscription_verbs.ADD_ONS,
+        subscription_verbs.CANCEL,
+        subscription_verbs.CANCEL_NOW,
+    ]
     confirmation_columns = (_("Subscription"), _("Plan"))
     list_display = ["organization", "state_badge", "plan", "paid_until", "trial_end", "created"]
     list_filter = ["state", ProblemFilter, TrialEndFilter, ("plan", PlanFilter), "created_at"]
@@ -130,7 +135,7 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
         *("trouble", "costs", "paid_until", "renewal_at", "follows", "leaves"),
     ]
     actions_list = ["recurring"]
-    actions_detail = ["again_one", "cancel_one", "cancel_now_one"]
+    actions_detail = ["again_one", "add_ons_one", "cancel_one", "cancel_now_one"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
         prices = ("price__plan", "next_price__plan")
@@ -194,6 +199,10 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
     @action(description=_("Try again now"), url_path="again", icon="replay", variant=ActionVariant.PRIMARY)
     def again_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, subscription_verbs.TRY_AGAIN)
+
+    @action(description=_("Change add-ons"), url_path="add-ons", icon="add_shopping_cart")
+    def add_ons_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, subscription_verbs.ADD_ONS)
 
     @action(description=_("Cancel at period end"), url_path="cancel", icon="event_busy")
     def cancel_one(self, request: HttpRequest, object_id: str) -> HttpResponse:

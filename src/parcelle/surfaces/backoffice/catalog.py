@@ -10,12 +10,13 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
@@ -33,6 +34,8 @@ from parcelle.domain.provisioning import queries, states
 from parcelle.domain.provisioning.models import Instance, Target
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Lines, Page, TabularInline, counted
+from parcelle.surfaces.backoffice.changes import Changing
+from parcelle.surfaces.backoffice.price_changes import ANNOUNCE
 from parcelle.surfaces.backoffice.values import NOTHING, list_of, number
 
 if TYPE_CHECKING:
@@ -376,8 +379,10 @@ class Priced(Page):
 
 
 @admin.register(Plan)
-class PlanPage(Priced):
+class PlanPage(Changing, Priced):
     price_model = Price
+    confirmation_columns = (_("Plan"), _("Product"))
+    actions_detail = ["announce_one"]
     list_display = ["name", "product", "slug", "trial_days", "retention_days", "subscribers", "enabled"]
     list_filter = ["enabled", "product"]
     list_select_related = ["product"]
@@ -400,6 +405,13 @@ class PlanPage(Priced):
         ),
     ]
     prepopulated_fields = {"slug": ["name"]}
+
+    def describe(self, row: Any) -> object:
+        return str(row.product)
+
+    @action(description=_("Move former prices"), url_path="announce", icon="campaign")
+    def announce_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, ANNOUNCE)
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
         """A plan has a product before it has lines."""

@@ -23,7 +23,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from parcelle.core.states import IllegalTransition
-from parcelle.domain.billing.errors import CreditRefused, NotActive, ParkedRefused, PaymentOpen, RefundRefused
+from parcelle.domain.billing.errors import (
+    AddOnRefused,
+    ChangeRefused,
+    CreditNotPaidOut,
+    CreditRefused,
+    NotActive,
+    ParkedRefused,
+    PaymentOpen,
+    PriceChangeRefused,
+    RefundRefused,
+)
 from parcelle.domain.catalog.blueprints import BlueprintError
 from parcelle.domain.provisioning.errors import InstanceBusy, NameTaken, ProvisioningError
 from parcelle.surfaces.backoffice import words
@@ -70,6 +80,9 @@ class Verb:
     form: type[RowForm] | None = None
 
 
+_WITH_WORDS = (RefundRefused, ParkedRefused, AddOnRefused, ChangeRefused, CreditNotPaidOut, PriceChangeRefused)
+
+
 def refusal(error: Exception) -> str | None:
     """Why it was not done, for the operator; None for an error that nobody foresaw."""
     if isinstance(error, InstanceBusy):
@@ -89,7 +102,7 @@ def refusal(error: Exception) -> str | None:
         return _("It no longer exists.")
     if isinstance(error, ProvisioningError | BlueprintError):
         return str(error)
-    if isinstance(error, RefundRefused | ParkedRefused):
+    if isinstance(error, _WITH_WORDS):
         return words.word(words.MONEY_REFUSED, error.code)
     return None
 

@@ -85,6 +85,8 @@ def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
                     badge="parcelle.surfaces.backoffice.money_work.messages_badge",
                     badge_variant="warning",
                 ),
+                _item(_("Saved ways to pay"), "wallet", _page("billing_savedmethod")),
+                _item(_("Changes of prices"), "campaign", _page("billing_pricechange")),
                 _item(_("Ways to pay"), "credit_card_gear", _page("billing_gatewaysettings")),
             ],
         ),

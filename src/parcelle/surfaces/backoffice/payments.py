@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -246,7 +247,10 @@ class PaymentPage(PaymentColumns, ChangingAsForeseen):
 
     @admin.display(description=_("Kept by the service"))
     def kept(self, row: Payment) -> SafeString | str:
-        return _amount(Money(row.fee_minor, row.currency)) if row.fee_minor is not None else NOTHING
+        if not row.dispute_fee_minor:
+            return _amount(Money(row.fee_minor, row.currency)) if row.fee_minor is not None else NOTHING
+        fees = _amount(Money(row.fee_minor or 0, row.currency)), _amount(Money(row.dispute_fee_minor, row.currency))
+        return format_html("{} · {} {}", fees[0], gettext("for a dispute:"), fees[1])
 
     @admin.display(description=_("Reference of the payment service"))
     def reference(self, row: Payment) -> SafeString | str:

@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
 
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
@@ -23,6 +24,8 @@ from parcelle.domain.tenancy.models import Membership, Organization
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Lines, Page, counted
 from parcelle.surfaces.backoffice.billing import SubscriptionLines
+from parcelle.surfaces.backoffice.changes import Changing
+from parcelle.surfaces.backoffice.credit_verbs import PAY_OUT
 from parcelle.surfaces.backoffice.filters import by_code
 from parcelle.surfaces.backoffice.money_verbs import spoken
 from parcelle.surfaces.backoffice.provisioning import InstanceLines
@@ -60,7 +63,9 @@ def _standing(owed: Money) -> str:
 
 
 @admin.register(Organization)
-class OrganizationPage(Page):
+class OrganizationPage(Changing, Page):
+    confirmation_columns = (_("Organization"), _("Account"))
+    actions_detail = ["pay_out_one"]
     list_display = ["name", "state_badge", "slug", "members", "instances", "created"]
     list_filter = ["state", by_code("language", _("language"), words.LANGUAGES.items), "created_at"]
     search_fields = ["name", "slug"]
@@ -82,6 +87,19 @@ class OrganizationPage(Page):
         for row in rows:
             row.member_count = member_counts.get(row.pk, 0)
             row.instance_count = instance_counts.get(row.pk, 0)
+
+    def describe(self, row: Any) -> object:
+        return ", ".join(_standing(owed) for _currency, owed in sorted(balances(row.pk).items())) or NOTHING
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Credit is paid out only where there is some."""
+        row = self.find(object_id)
+        shown = super().get_actions_detail(request, object_id)
+        return shown if row is not None and PAY_OUT.foresee([row])[0].possible else []
+
+    @action(description=_("Pay credit out"), url_path="pay-out", icon="account_balance_wallet")
+    def pay_out_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, PAY_OUT)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # A customer begins with a trial: with a person, a subscription and an instance.

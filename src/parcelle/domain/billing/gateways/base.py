@@ -97,6 +97,14 @@ class Pending(Outcome):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DisputeFee:
+    """What a service keeps for a dispute by now, whoever wins it; `dispute` is the service's name of the case."""
+
+    dispute: str
+    amount: Money
+
+
+@dataclass(frozen=True, kw_only=True)
 class Paid(Outcome):
     """The money is ours. `received` is what the service says came in, `fee` what it keeps of it.
 
@@ -117,6 +125,8 @@ class Paid(Outcome):
     value_date: date | None = None
     # Where the customer agreed to it, and the service did.
     kept: Kept | None = None
+    # Where one is contested, or was, and the service tells what that costs.
+    dispute_fee: DisputeFee | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +141,7 @@ class ChargedBack(Outcome):
     received: Money | None = None
     # One of "dispute" and "reversal".
     code: str = "dispute"
+    dispute_fee: DisputeFee | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from parcelle.domain.billing.gateways.base import (
     Charge,
     ChargedBack,
     Declined,
+    DisputeFee,
     Event,
     Expired,
     Forged,
@@ -390,10 +391,14 @@ class StripeGateway:
             if dispute is not None and dispute.status == "lost":
                 taken = _counted(dispute.amount, dispute.currency)
                 held = received - _counted(paid_by.amount_refunded, paid_by.currency)
-                return ChargedBack(amount=taken, dispute=dispute.id, received=max(held, taken), **about)
+                fee = _dispute_fee(dispute)
+                return ChargedBack(
+                    amount=taken, dispute=dispute.id, received=max(held, taken), dispute_fee=fee, **about
+                )
             told["returned"] = _counted(paid_by.amount_refunded, paid_by.currency)
             told["won"] = dispute is not None and dispute.status == "won"
             told["disputed"] = dispute is not None and dispute.status in {"needs_response", "under_review"}
+            told["dispute_fee"] = _dispute_fee(dispute) if dispute is not None else None
         return Paid(received=received, fee=_fee(intent), **told, **about)
 
     def _dispute(self, intent: str) -> Dispute | None:
@@ -556,6 +561,15 @@ def _counted(amount: int, currency: str) -> Money:
         return from_wire(amount, currency)
     except NotMoney as error:
         raise GatewayError(f"Stripe says {amount} {currency}, which cannot be counted", unknown=True) from error
+
+
+def _dispute_fee(dispute: Dispute) -> DisputeFee | None:
+    """What was kept for it and not given back, in the currency of the account; None where nothing was booked yet."""
+    booked = dispute.balance_transactions
+    if not booked or len({one.currency for one in booked}) > 1:
+        return None
+    amount = _counted(sum(one.fee for one in booked), booked[0].currency)
+    return DisputeFee(dispute=dispute.id, amount=amount)
 
 
 def _fee(intent: PaymentIntent | None) -> Money | None:

@@ -206,6 +206,25 @@ def fee_kept(payment: Payment, fee: Money, *, now: datetime) -> None:
     )
 
 
+def dispute_fee_kept(payment: Payment, fee: Money, *, dispute: str, now: datetime) -> Money:
+    """What the payment service keeps for a dispute by now; what it gives back of it is booked back. The difference."""
+    key, rail = f"dispute-fee:{payment.pk}:{dispute}", accounts.rail(payment.gateway)
+    booked = LedgerEntry.objects.filter(account=accounts.FEES, currency=fee.currency)
+    known = booked.filter(transaction__key__in=[key, f"{key}:back"]).aggregate(sum=Sum("amount_minor"))["sum"] or 0
+    change = fee - Money(known, fee.currency)
+    if change:
+        post(
+            key=f"{key}:back" if known else key,
+            kind=LedgerTransaction.FEE,
+            journal=LedgerTransaction.BANK,
+            reference=payment.number,
+            subject_id=payment.pk,
+            lines=[Line(account=accounts.FEES, amount=change), Line(account=rail, amount=-change)],
+            now=now,
+        )
+    return change
+
+
 def refunded(refund: Refund, payment: Payment, order: Order, *, now: datetime) -> None:
     """Money went back, by the rail it came on, or from the bank account when it was paid out by hand.
 

@@ -41,6 +41,8 @@ class Payment(models.Model):
     # What a lost dispute or a reversal took and did not come back, and the service's name of the last one.
     charged_back_minor = models.BigIntegerField(default=0)
     dispute = models.CharField(max_length=100, blank=True)
+    # What the service keeps for disputes, beside `fee_minor`.
+    dispute_fee_minor = models.BigIntegerField(default=0)
     disputed = models.BooleanField(_("contested by the customer"), default=False)
     # Why it was declined or parked: a code with words in both languages, and what the service said for the operator.
     reason = models.CharField(_("reason"), max_length=40, blank=True)

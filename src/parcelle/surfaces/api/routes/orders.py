@@ -15,7 +15,15 @@ from ninja.responses import Status as Answer
 
 from parcelle.core import phones
 from parcelle.core.money import Money
-from parcelle.domain.billing import baskets, checkout_options, order_states, payment_states, payments, vat_numbers
+from parcelle.domain.billing import (
+    baskets,
+    checkout_options,
+    order_states,
+    payment_states,
+    payments,
+    sellers,
+    vat_numbers,
+)
 from parcelle.domain.billing.errors import (
     AddOnRefused,
     CouponRefused,
@@ -237,7 +245,12 @@ def _vat_number(customer: sales.Customer) -> str:
 
 
 def _siren(customer: sales.Customer) -> str:
-    if not customer.siren or customer.country != "FR":
+    if customer.country != "FR":
+        return ""
+    if not customer.siren:
+        # As the form has it: without one the invoice of a company in France could not be made out.
+        if customer.company_name and sellers.current().country == "FR":
+            raise _invalid("#/customer/siren", "siren_required")
         return ""
     try:
         return vat_numbers.tidy_siren(customer.siren)
