@@ -106,7 +106,7 @@ def test_control_without_the_lock_on_forms_clicks_collide(plan: Plan, monkeypatc
     assert User.objects.count() == Instance.objects.count() == 1
 
 
-def test_one_person_with_two_forms_gets_one_trial(plan: Plan) -> None:
+def test_p25_one_person_with_two_forms_gets_one_trial(plan: Plan) -> None:
     outcome = send([form(plan, email="awa@example.com") for _number in range(10)])
     assert len(outcome.results) == 1
     assert {type(error) for error in outcome.errors} == {signup.AlreadySubscribed}

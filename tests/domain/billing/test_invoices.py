@@ -162,6 +162,60 @@ def test_p16_dates_go_up_with_numbers_even_when_the_clock_is_set_back(steps: lis
     assert seen == sorted(seen)
 
 
+MIDNIGHT = datetime(2026, 3, 2, 23, 0, tzinfo=UTC)  # where the seller is
+
+
+def test_p16_who_is_overtaken_over_midnight_is_dated_when_they_take_their_number(cast: Cast) -> None:
+    documents.vendor()
+    documents.customer(cast.organization)
+    slow, fast = (documents.draft(cast.organization) for _number in range(2))
+    now = [MIDNIGHT - timedelta(minutes=1)]
+
+    def overtake() -> None:
+        """While the first is being made, midnight passes and another one takes its number."""
+        if now[0] < MIDNIGHT:
+            now[0] = MIDNIGHT + timedelta(minutes=1)
+            invoicing.finalise(fast.pk, clock=lambda: now[0], press=QuickPress())
+
+    done = invoicing.finalise(slow.pk, clock=lambda: now[0], press=QuickPress(overtake))
+    fast.refresh_from_db()
+    assert [(one.sequence, one.issued_on) for one in (fast, done)] == [(1, date(2026, 3, 3)), (2, date(2026, 3, 3))]
+    assert bytes(done.file.pdf) == b"pdf FA-2026-000002 2026-03-03 58.80 EUR"
+
+
+@pytest.mark.parametrize("kind", ["invoice", "credit_note"])
+def test_p16_a_server_whose_clock_is_behind_dates_nothing_before_the_number_before(cast: Cast, kind: str) -> None:
+    documents.vendor()
+    documents.customer(cast.organization)
+    ahead, behind = MIDNIGHT + timedelta(hours=1), MIDNIGHT - timedelta(hours=1)
+    made = [documents.issue(cast.organization, now=now) for now in (ahead, behind)]
+    if kind == "credit_note":
+        notes = [invoicing.credit(one.pk, key=str(one.pk), reason="", now=ahead) for one in made]
+        made = [
+            invoicing.finalise(note.pk, clock=partial(lambda at: at, now), press=QuickPress())
+            for note, now in zip(notes, (ahead, behind), strict=True)
+        ]
+    assert [(one.sequence, one.issued_on) for one in made] == [(1, date(2026, 3, 3)), (2, date(2026, 3, 3))]
+    assert list(chain.verify()) == []
+
+
+def test_p16_control_without_the_series_own_day_a_clock_that_is_behind_goes_back(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents.vendor()
+    documents.customer(cast.organization)
+    original = numbering.after
+    monkeypatch.setattr(
+        numbering,
+        "after",
+        lambda series, *, today: original(NumberSeries(kind=series.kind, last=series.last), today=today),
+    )
+    documents.issue(cast.organization, now=MIDNIGHT + timedelta(hours=1))
+    with pytest.raises(DatabaseError):
+        # The database holds it as well.
+        documents.issue(cast.organization, now=MIDNIGHT - timedelta(hours=1))
+
+
 def test_what_is_issued_late_is_not_due_before_it_was_issued(cast: Cast) -> None:
     documents.vendor()
     documents.customer(cast.organization)
