@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0023_taken_back'),
+        ('billing', '0024_taken_back'),
     ]
 
     operations = [
