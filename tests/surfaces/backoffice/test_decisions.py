@@ -39,9 +39,8 @@ def test_credit_is_paid_out_once_for_each_reference(operator: Client, sold: Shop
         organization_id=customer.pk, amount=Money(5000, "EUR"), key="gift", reference="gift", now=START
     )
     assert f"/admin/{at}/pay-out/" in operator.get(f"/admin/{at}/change/").content.decode()
-    assert "5000" not in operator.get(f"/admin/{at}/pay-out/").content.decode()
     given = {"currency": "EUR", "amount": "20", "reference": "VIR 77"}
-    assert "60" not in confirm(operator, customer, "pay_out", f"{at}/pay-out", **given | {"amount": "60"})
+    assert "bo-error" in confirm(operator, customer, "pay_out", f"{at}/pay-out", **given | {"amount": "60"})
     assert books.credit(customer.pk)["EUR"].minor == 5000
     for _again in range(2):
         confirm(operator, customer, "pay_out", f"{at}/pay-out", **given)
