@@ -94,7 +94,7 @@ class OrganizationPage(Changing, Page):
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Credit is paid out only where there is some."""
         row = self.find(object_id)
-        shown = super().get_actions_detail(request, object_id)
+        shown = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return shown if row is not None and PAY_OUT.foresee([row])[0].possible else []
 
     @action(description=_("Pay credit out"), url_path="pay-out", icon="account_balance_wallet")
