@@ -24,6 +24,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app as queue
 
 from parcelle.core import dispatch
+from parcelle.core.compiled import Compiled, any_of
 from parcelle.core.leases import Leases
 from parcelle.core.models import Fact
 from parcelle.core.models import Reaction as Wanted
@@ -157,6 +158,7 @@ _TAKE = """
         ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED)
     RETURNING id, fact_id, function
 """
+_facts = Compiled(lambda: Fact.objects.filter(any_of("id", "keys")))
 
 
 def take(most: int) -> Sequence[dispatch.Piece]:
@@ -165,12 +167,11 @@ def take(most: int) -> Sequence[dispatch.Piece]:
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, {"now": now, "until": _lease_end(now), "most": most})
         rows = cursor.fetchall()
-    facts = Fact.objects.in_bulk({fact_id for _id, fact_id, _function in rows}) if rows else {}
+    facts = {fact.pk: fact for fact in _facts(keys=[fact_id for _id, fact_id, _function in rows])} if rows else {}
     return [partial(_deliver, row_id, facts[fact_id], name) for row_id, fact_id, name in rows if fact_id in facts]
 
 
 def _deliver(row_id: int, fact: Fact, function: str) -> None:
-    wanted = Wanted.objects.filter(pk=row_id)
     with _leases.kept(row_id):
         try:
             _call(fact, function)
@@ -180,9 +181,14 @@ def _deliver(row_id: int, fact: Fact, function: str) -> None:
                 queue.configure_task("core.react", queue=SOURCE, schedule_in={"seconds": RETRY_SECONDS}).defer(
                     fact_id=fact.pk, function=function
                 )
-                wanted.delete()
+                _forget(row_id)
         else:
-            wanted.delete()
+            _forget(row_id)
+
+
+def _forget(row_id: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM core_reaction WHERE id = %s", [row_id])
 
 
 def run_reaction(*, fact_id: int, function: str) -> None:

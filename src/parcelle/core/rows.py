@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -78,15 +78,18 @@ def _statement(model: type[models.Model], numbered: bool) -> tuple[list[Any], st
     return fields, f"INSERT INTO {quoted(meta.db_table)} ({columns})", quoted(str(meta.pk.column))
 
 
-def readable[Row: models.Model](rows: models.QuerySet[Row], keys: Iterable[Any]) -> list[Row]:
-    """The rows with these keys; one whose secrets cannot be opened is logged and left out, the others are not."""
+def readable[Row](read: Callable[[list[Any]], Iterable[Row]], keys: Iterable[Any], *, of: str) -> list[Row]:
+    """What `read` finds for these keys; a row whose secrets cannot be opened is logged and left out, the others not.
+
+    `of` is what the rows are, for the log.
+    """
     keys = list(keys)
     if not keys:
         return []
     try:
-        return list(rows.filter(pk__in=keys))
+        return list(read(keys))
     except CannotDecrypt:
         if len(keys) == 1:
-            logger.exception("a row cannot be read", table=rows.model._meta.label, key=str(keys[0]))
+            logger.exception("a row cannot be read", of=of, key=str(keys[0]))
             return []
-        return [row for key in keys for row in readable(rows, [key])]
+        return [row for key in keys for row in readable(read, [key], of=of)]

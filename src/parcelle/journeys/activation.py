@@ -18,7 +18,7 @@ def welcome(fact: Fact) -> None:
     """The mail with address, user name and temporary password; once per instance."""
     assert fact.instance_id is not None
     instance = provisioning.instance(fact.instance_id)
-    credentials = provisioning.credentials(fact.instance_id)
+    credentials = provisioning.credentials_of(instance) if instance else None
     if instance is None or credentials is None or instance.organization is None:
         return
     subscription = billing.subscription(instance.subscription_id) if instance.subscription_id else None

@@ -11,6 +11,7 @@ import structlog
 from django.db import DatabaseError, connection, transaction
 
 from parcelle.core import events
+from parcelle.core.compiled import Compiled, Given
 from parcelle.domain.accounts.models import User, normalise_email
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing import trials
@@ -121,7 +122,9 @@ def _register(request: TrialRequest, *, now: datetime) -> Started:
     earlier = _earlier(request.submission)
     if earlier is not None:
         return earlier
-    plan = Plan.objects.select_related("product").get(pk=request.plan_id, enabled=True, product__enabled=True)
+    plan = _on_sale.first(id=request.plan_id)
+    if plan is None:
+        raise Plan.DoesNotExist
     user, new_user = customers.person(
         email,
         first_name=request.first_name,
@@ -164,13 +167,24 @@ def _one_at_a_time(email: str, submission: UUID) -> None:
 
 
 def _earlier(submission: UUID) -> Started | None:
-    rows = Instance.objects.filter(request_id=submission).order_by().values_list("pk", "organization_id", "created_at")
-    found = next(iter(rows), None)
+    found = _asked_before.first(submission=submission)
     if found is None:
         return None
     instance_id, organization_id, asked_at = found
     owner = organizations.owner_of(organization_id)
     return Started(instance_id, organization_id, owner.pk, owner.date_joined == asked_at, True, asked_at)
+
+
+_on_sale = Compiled(
+    lambda: Plan.objects.select_related("product").filter(pk=Given("id"), enabled=True, product__enabled=True)
+)
+_asked_before = Compiled(
+    lambda: (
+        Instance.objects.filter(request_id=Given("submission"))
+        .order_by()
+        .values_list("pk", "organization_id", "created_at")
+    )
+)
 
 
 def _organization(request: TrialRequest, user: User, *, new_user: bool, plan: Plan, now: datetime) -> Organization:

@@ -54,18 +54,18 @@ def test_what_people_wait_for_is_taken_first_and_the_oldest_of_that(cast: Cast) 
     for number, name in enumerate(names):
         people.requested_instance(cast.organization, cast.plan, slug=name, now=NOW + number * SECOND)
     Operation.objects.filter(instance__slug="first").update(kind="prepare_standby")
-    taken = [runner.take(1, now=NOW + MINUTES)[0].instance for _number in range(3)]
+    taken = [runner.take(1, now=NOW + MINUTES)[0].operation.instance for _number in range(3)]
     assert [instance.slug for instance in taken if instance] == ["second", "third", "first"]
 
 
 def test_two_takings_have_two_names(cast: Cast) -> None:
     for name in ("one", "two"):
         people.requested_instance(cast.organization, cast.plan, slug=name)
-    assert runner.take(1, now=NOW)[0].worker != runner.take(1, now=NOW)[0].worker
+    assert runner.take(1, now=NOW)[0].operation.worker != runner.take(1, now=NOW)[0].operation.worker
 
 
 def test_one_whose_secrets_cannot_be_opened_does_not_hold_up_the_others(cast: Cast) -> None:
     lost, sound = (people.requested_instance(cast.organization, cast.plan, slug=name) for name in ("lost", "sound"))
     with connection.cursor() as cursor:
         cursor.execute("UPDATE provisioning_instance SET secrets = 'another key' WHERE id = %s", [lost.pk])
-    assert [operation.instance_id for operation in runner.take(5, now=NOW)] == [sound.pk]
+    assert [taken.operation.instance_id for taken in runner.take(5, now=NOW)] == [sound.pk]

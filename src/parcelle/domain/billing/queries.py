@@ -8,14 +8,19 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from parcelle.core.compiled import Compiled, Given
 from parcelle.domain.billing import order_states, states
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.catalog.models import Plan
 
 
 def subscription(subscription_id: UUID) -> Subscription | None:
-    rows = Subscription.objects.select_related("plan__product", "organization")
-    return rows.filter(pk=subscription_id).first()
+    return _subscription.first(id=subscription_id)
+
+
+_subscription = Compiled(
+    lambda: Subscription.objects.select_related("plan__product", "organization").filter(pk=Given("id"))
+)
 
 
 def live_subscription(organization_id: UUID) -> Subscription | None:

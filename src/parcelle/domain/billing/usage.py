@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest
 
+from parcelle.core.compiled import Compiled, Given
 from parcelle.domain.billing import baskets
 from parcelle.domain.billing.errors import LimitReached
 from parcelle.domain.billing.models import Subscription, UsageCounter
@@ -33,10 +34,7 @@ def open_period(subscription: Subscription) -> list[UsageCounter]:
 def begin_period(subscription: Subscription) -> None:
     """The same, for who does not want to see them."""
     start = period_of(subscription)
-    included = PlanFeature.objects.filter(plan_id=subscription.plan_id, counted=True).values_list(
-        "feature__key", "amount"
-    )
-    limits = _raised(dict(included), subscription)
+    limits = _raised(dict(_included(plan=subscription.plan_id)), subscription)
     UsageCounter.objects.bulk_create(
         [
             UsageCounter(subscription=subscription, period_start=start, metric=key, limit=amount)
@@ -46,6 +44,11 @@ def begin_period(subscription: Subscription) -> None:
         unique_fields=["subscription", "period_start", "metric"],
         update_fields=["limit"],
     )
+
+
+_included = Compiled(
+    lambda: PlanFeature.objects.filter(plan_id=Given("plan"), counted=True).values_list("feature__key", "amount")
+)
 
 
 def change_period(subscription: Subscription) -> None:

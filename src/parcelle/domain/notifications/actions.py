@@ -17,6 +17,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
 from parcelle.core import dispatch
+from parcelle.core.compiled import Compiled, any_of
 from parcelle.core.logs import redact
 from parcelle.core.rows import insert_unless_taken, readable
 from parcelle.domain.notifications import attachments
@@ -68,6 +69,7 @@ _TAKE = """
         ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
     RETURNING id
 """
+_messages = Compiled(lambda: Message.objects.filter(any_of("id", "keys")))
 
 
 def take(most: int) -> Sequence[dispatch.Piece]:
@@ -76,7 +78,8 @@ def take(most: int) -> Sequence[dispatch.Piece]:
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, {"now": now, "until": now + timedelta(seconds=LEASE_SECONDS), "most": most})
         taken = [row[0] for row in cursor.fetchall()]
-    return [partial(deliver, message) for message in readable(Message.objects.all(), taken)]
+    found = readable(lambda some: _messages(keys=some), taken, of="message")
+    return [partial(deliver, message) for message in found]
 
 
 def deliver(message: Message) -> None:

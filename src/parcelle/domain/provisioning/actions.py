@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from parcelle.core import events
+from parcelle.core.compiled import Compiled, Given
 from parcelle.core.states import IllegalTransition, move
 from parcelle.domain.catalog import blueprints
 from parcelle.domain.catalog.models import Product
@@ -40,7 +41,7 @@ def request_instance(
     `limits` are the plan's: memory_mb, cpus, pids. When `slug` is held a number is added to it, or NameTaken raised
     if it has to be `exactly` that. Raises ProvisioningError when the product has no usable target or blueprint.
     """
-    target = Target.objects.filter(name=product.target_name, enabled=True).first()
+    target = _target.first(name=product.target_name)
     if target is None:
         raise ProvisioningError(f"the target {product.target_name!r} of {product.name} is missing or out of use")
     instance = Instance(
@@ -61,6 +62,9 @@ def request_instance(
         raise NameTaken(slug)
     _ask_to_create(instance, actor=actor, now=now)
     return instance
+
+
+_target = Compiled(lambda: Target.objects.filter(name=Given("name"), enabled=True))
 
 
 @transaction.atomic

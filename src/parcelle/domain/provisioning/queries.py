@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from parcelle.core.compiled import Compiled, Given
 from parcelle.domain.catalog.blueprints import Blueprint
 from parcelle.domain.provisioning import specs, states
 from parcelle.domain.provisioning.errors import ProvisioningError
@@ -73,8 +74,12 @@ class Credentials:
 
 
 def instance(instance_id: UUID) -> Instance | None:
-    rows = Instance.objects.select_related("organization", "product", "target", "template")
-    return rows.filter(pk=instance_id).first()
+    return _instance.first(id=instance_id)
+
+
+_instance = Compiled(
+    lambda: Instance.objects.select_related("organization", "product", "target", "template").filter(pk=Given("id"))
+)
 
 
 def instance_named(slug: str) -> Instance | None:
@@ -175,7 +180,12 @@ def newest_operation(instance_id: UUID) -> Operation | None:
 def credentials(instance_id: UUID) -> Credentials | None:
     """The first sign-in of a live or sleeping instance; None before it was live."""
     found = instance(instance_id)
-    if found is None or found.state not in {states.LIVE, states.SLEEPING}:
+    return credentials_of(found) if found else None
+
+
+def credentials_of(found: Instance) -> Credentials | None:
+    """The same, for who has just read it with its target, product and template."""
+    if found.state not in {states.LIVE, states.SLEEPING}:
         return None
     provider = specs.provider_of(found.target)
     url, user_name = specs.sign_in_address(found, provider)

@@ -25,6 +25,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from parcelle.core import events, faults
+from parcelle.core.compiled import Compiled, any_of
 from parcelle.core.leases import Leases
 from parcelle.core.logs import redact
 from parcelle.core.rows import readable
@@ -124,6 +125,14 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """An operation whose lease is ours now, with its steps."""
+
+    operation: Operation
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
 class Workflow:
     """How one kind of operation goes. `succeed` and `fail` run in the transaction that ends the operation."""
 
@@ -163,13 +172,14 @@ def run(operation_id: UUID, workflows: dict[str, Workflow], *, clock: Clock = ti
 
     Returns at once when the operation is finished or in other hands.
     """
-    operation = _claim(operation_id, _worker_name(), clock())
-    if operation is not None:
-        carry_on(operation, workflows, clock=clock)
+    taken = _claim(operation_id, _worker_name(), clock())
+    if taken is not None:
+        carry_on(taken, workflows, clock=clock)
 
 
-def carry_on(operation: Operation, workflows: dict[str, Workflow], *, clock: Clock = timezone.now) -> None:
+def carry_on(taken: Taken, workflows: dict[str, Workflow], *, clock: Clock = timezone.now) -> None:
     """The same, for an operation that `take` gave to the caller."""
+    operation = taken.operation
     bound = structlog.contextvars.bound_contextvars(
         operation_id=str(operation.pk),
         kind=operation.kind,
@@ -178,7 +188,7 @@ def carry_on(operation: Operation, workflows: dict[str, Workflow], *, clock: Clo
     )
     with bound, _leases.kept(operation.pk, operation.worker):
         try:
-            _Runner(operation, workflows[operation.kind], operation.worker, clock).go()
+            _Runner(taken, workflows[operation.kind], operation.worker, clock).go()
         except LeaseLost:
             logger.warning("another worker took over")
         except DatabaseError:
@@ -200,18 +210,18 @@ _TAKE = """
 """
 
 
-def take(most: int, *, now: datetime) -> list[Operation]:
+def take(most: int, *, now: datetime) -> list[Taken]:
     """Takes the leases of up to `most` operations that are due, among them those of workers that died."""
     return _take(_worker_name(), now, most=most)
 
 
-def _claim(operation_id: UUID, worker: str, now: datetime) -> Operation | None:
+def _claim(operation_id: UUID, worker: str, now: datetime) -> Taken | None:
     """Takes the lease if nobody holds it; None when the operation is finished or in other hands."""
     taken = _take(worker, now, most=1, operation_id=operation_id)
     return taken[0] if taken else None
 
 
-def _take(worker: str, now: datetime, *, most: int, operation_id: UUID | None = None) -> list[Operation]:
+def _take(worker: str, now: datetime, *, most: int, operation_id: UUID | None = None) -> list[Taken]:
     values: dict[str, Any] = {
         "worker": worker,
         "now": now,
@@ -223,8 +233,22 @@ def _take(worker: str, now: datetime, *, most: int, operation_id: UUID | None = 
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, values)
         taken = [row[0] for row in cursor.fetchall()]
-    rows = Operation.objects.select_related("instance__target", "instance__product", "instance__template")
-    return readable(rows.prefetch_related("steps"), taken)
+    return readable(_with_steps, taken, of="operation")
+
+
+_operations = Compiled(
+    lambda: Operation.objects.select_related("instance__target", "instance__product", "instance__template").filter(
+        any_of("id", "keys")
+    )
+)
+_steps = Compiled(lambda: Step.objects.filter(any_of("operation_id", "keys")))
+
+
+def _with_steps(keys: list[UUID]) -> list[Taken]:
+    steps: dict[UUID, list[Step]] = {key: [] for key in keys}
+    for step in _steps(keys=keys):
+        steps[step.operation_id].append(step)
+    return [Taken(operation, steps[operation.pk]) for operation in _operations(keys=keys)]
 
 
 def _let_go(operation: Operation, now: datetime) -> None:
@@ -284,13 +308,13 @@ class _Paused(Exception):
 
 
 class _Runner:
-    def __init__(self, operation: Operation, workflow: Workflow, worker: str, clock: Clock) -> None:
-        self.operation = operation
+    def __init__(self, taken: Taken, workflow: Workflow, worker: str, clock: Clock) -> None:
+        self.operation = operation = taken.operation
         self.workflow = workflow
         self.worker = worker
         self.clock = clock
         self.context = Run(operation, clock)
-        self.rows = {row.name: row for row in operation.steps.all()}
+        self.rows = {row.name: row for row in taken.steps}
         # Steps whose rows do not say yet how far they are.
         self.unwritten: dict[str, Step] = {}
 

@@ -18,7 +18,7 @@ from parcelle.domain.provisioning.workflows import WORKFLOWS
 
 def take(most: int) -> list[dispatch.Piece]:
     """Up to `most` operations that are due, each for a thread of its own."""
-    return [partial(runner.carry_on, operation, WORKFLOWS) for operation in runner.take(most, now=timezone.now())]
+    return [partial(runner.carry_on, taken, WORKFLOWS) for taken in runner.take(most, now=timezone.now())]
 
 
 @queue.task(name="provisioning.keep_pool", queue="pool", retry=procrastinate.RetryStrategy(max_attempts=5, wait=3))

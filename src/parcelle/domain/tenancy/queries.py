@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from parcelle.core.compiled import Compiled, Given
 from parcelle.domain.accounts.models import User
 from parcelle.domain.tenancy.models import Membership, Organization
 
@@ -30,8 +31,17 @@ def owned_organization(user: User) -> Organization | None:
 
 def owner_of(organization_id: UUID) -> User:
     """The member who has owned the organization longest."""
-    owner = Membership.objects.filter(organization_id=organization_id, role=Membership.OWNER)
-    return owner.select_related("user").order_by("created_at")[0].user
+    (first,) = _owner(organization=organization_id)
+    return first.user
+
+
+_owner = Compiled(
+    lambda: (
+        Membership.objects.filter(organization_id=Given("organization"), role=Membership.OWNER)
+        .select_related("user")
+        .order_by("created_at")[:1]
+    )
+)
 
 
 def role_of(user: User, organization_id: UUID | None) -> str | None:

@@ -41,7 +41,8 @@ def _opened(known: QuerySet[GatewaySettings]) -> dict[str, Gateway]:
     try:
         found = list(known)
     except CannotDecrypt:
-        found = readable(known, known.values_list("pk", flat=True))
+        keys = known.values_list("pk", flat=True)
+        found = readable(lambda some: known.filter(pk__in=some), keys, of="gateway settings")
     return {one.name: GATEWAYS[one.name](one.values, one.production) for one in found if one.name in GATEWAYS}
 
 
