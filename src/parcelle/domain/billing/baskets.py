@@ -166,7 +166,7 @@ def choose(price: Price, quantities: Mapping[UUID, int], *, have: Extras = ()) -
     Who has some keeps what they pay for each, also for more of them. What is no longer sold can only become less.
     """
     known = {extra.price.add_on_id: extra for extra in have}
-    on_sale = {one.add_on_id: one for one in offers.add_ons(price)}
+    on_sale = {one.add_on_id: one for one in offers.add_ons(price)} if quantities else {}
     found = []
     for key, quantity in quantities.items():
         has = known.get(key)

@@ -10,6 +10,8 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from parcelle.core import events
+from parcelle.core.compiled import Compiled, Given
+from parcelle.core.rows import insert
 from parcelle.core.states import move
 from parcelle.domain.billing import baskets, coupons, ledger, order_states, payment_states, sellers, taxes
 from parcelle.domain.billing.baskets import Basket
@@ -17,6 +19,7 @@ from parcelle.domain.billing.errors import NotOnSale, PaymentOpen
 from parcelle.domain.billing.events import OrderFulfilled, OrderLapsed, OrderLeftOpen, OrderPaid, OrderPlaced
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.quotes import Quote, quote
+from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import Price, Product
 from parcelle.domain.tenancy.models import Organization
 
@@ -61,11 +64,7 @@ def decide_tax(buyer: Buyer, product: Product, *, seller: taxes.Seller | None = 
 
 def price_on_sale(price_id: UUID) -> Price:
     """Raises NotOnSale."""
-    price = (
-        Price.objects.select_related("plan__product")
-        .filter(pk=price_id, retired_at=None, plan__enabled=True, plan__product__enabled=True)
-        .first()
-    )
+    price = offers.price(price_id)
     if price is None:
         raise NotOnSale
     return price
@@ -101,7 +100,7 @@ def place(
     Raises NotOnSale, AddOnRefused and CouponRefused. What costs nothing is paid at once.
     """
     _one_at_a_time(request_id)
-    earlier = Order.objects.filter(request_id=request_id).first()
+    earlier = _of_request.first(request=request_id)
     if earlier is not None:
         return earlier
     price = price_on_sale(price_id)
@@ -110,7 +109,7 @@ def place(
     if coupon_code:
         coupon = coupons.check(coupon_code, plan=price.plan, subtotal=basket.amount, email=buyer.email, now=now)
     sum_ = quote(basket.amount, coupon=coupon, decision=decide_tax(buyer, price.plan.product))
-    order = Order.objects.create(
+    order = Order(
         number=new_number(now),
         request_id=request_id,
         plan=price.plan,
@@ -131,6 +130,7 @@ def place(
         created_at=now,
         expires_at=now + OPEN_FOR,
     )
+    insert(order)
     coupons.use(order, now=now)
     events.record(
         OrderPlaced(order_id=order.pk, organization_id=order.organization_id, number=order.number), now=now, actor=actor
@@ -138,6 +138,15 @@ def place(
     if order.total_minor == 0:
         mark_paid(order, now=now)
     return order
+
+
+_of_request = Compiled(lambda: Order.objects.filter(request_id=Given("request")))
+_with_plan = Compiled(lambda: Order.objects.select_related("plan__product", "price", "coupon").filter(pk=Given("id")))
+
+
+def with_plan(order_id: UUID) -> Order | None:
+    """The order with its plan, product, price and coupon."""
+    return _with_plan.first(id=order_id)
 
 
 def _one_at_a_time(request_id: UUID) -> None:

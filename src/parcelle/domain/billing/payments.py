@@ -17,8 +17,10 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 
 from parcelle.core import events
+from parcelle.core.compiled import Compiled, Given
 from parcelle.core.logs import redact
 from parcelle.core.money import Money
+from parcelle.core.rows import insert
 from parcelle.core.states import move
 from parcelle.domain.billing import (
     aftermath,
@@ -74,14 +76,14 @@ def begin(
     opened = gateways.open_offered().get(gateway)
     try:
         with transaction.atomic():
-            order = Order.objects.select_for_update().get(pk=order_id)
+            (order,) = _order_locked(id=order_id)
             if (earlier := order.payments.filter(key=key).first() if key else None) is not None:
                 return earlier
             if order.state != order_states.OPEN or order.expires_at <= now:
                 raise OrderClosed
             if opened is None or not opened.accepts(order.due, order.buyer["country"]):
                 raise GatewayUnusable(gateway)
-            return Payment.objects.create(
+            payment = Payment(
                 number=_number(now),
                 order=order,
                 gateway=gateway,
@@ -94,10 +96,15 @@ def begin(
                 submitted_at=now,
                 look_at=now + timedelta(seconds=opened.abilities.looks[0]),
             )
+            insert(payment)
+            return payment
     except IntegrityError as error:
         if "one_open_payment_per_order" not in str(error):
             raise
         raise PaymentOpen from error
+
+
+_order_locked = Compiled(lambda: Order.objects.select_for_update().filter(pk=Given("id")))
 
 
 def _number(now: datetime) -> str:
@@ -110,8 +117,11 @@ def _number(now: datetime) -> str:
 
 def carry_out(payment_id: UUID, *, now: datetime) -> Outcome | None:
     """Hands the attempt to the payment service; None when its answer is not known yet. No transaction may be open."""
-    payment = Payment.objects.select_related("order__plan__product").get(pk=payment_id)
+    (payment,) = _with_order(id=payment_id)
     return _ask(payment, gateways.open_gateway(payment.gateway).start, now=now, first=True)
+
+
+_with_order = Compiled(lambda: Payment.objects.select_related("order__plan__product").filter(pk=Given("id")))
 
 
 def look(payment_id: UUID, *, now: datetime) -> Outcome | None:
@@ -156,8 +166,8 @@ def _ask(payment: Payment, call: Any, *, now: datetime, first: bool) -> Outcome 
 def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
     """Writes down what the payment service said; what was known before and is stronger stays."""
     # The order first, always: whoever locks both locks them in this order.
-    order = Order.objects.select_for_update(of=("self",)).get(payments=payment_id)
-    payment = Payment.objects.select_for_update().get(pk=payment_id)
+    (order,) = _order_of_payment_locked(payment=payment_id)
+    (payment,) = _locked(id=payment_id)
     _remember(payment, outcome)
     if isinstance(outcome, Paid):
         _receive(payment, order, outcome, now=now)
@@ -185,6 +195,10 @@ def record(payment_id: UUID, outcome: Outcome, *, now: datetime) -> None:
 
 
 _KEPT = (payment_states.PAID, payment_states.PAID_LATE, payment_states.PARTLY_REFUNDED)
+_order_of_payment_locked = Compiled(
+    lambda: Order.objects.select_for_update(of=("self",)).filter(payments=Given("payment"))
+)
+_locked = Compiled(lambda: Payment.objects.select_for_update().filter(pk=Given("id")))
 
 
 def _wait(payment: Payment, order: Order, outcome: Outcome, *, now: datetime) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from parcelle.core.compiled import Compiled
 from parcelle.domain.billing.models import Seller
 
 
 def current() -> Seller:
     """The vendor's data; an installation that was told nothing yet sells from France at the standard rate."""
-    return Seller.objects.first() or Seller()
+    return _seller.first() or Seller()
+
+
+_seller = Compiled(lambda: Seller.objects.order_by("pk")[:1])

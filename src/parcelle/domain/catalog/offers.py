@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Prefetch, Q, QuerySet
 
+from parcelle.core.compiled import Compiled, Given
 from parcelle.core.money import Money
 from parcelle.domain.catalog.models import AddOn, AddOnPrice, Feature, Plan, PlanFeature, Price, Product
 from parcelle.domain.catalog.queries import plans_on_sale
@@ -160,20 +161,32 @@ def _offer(plan: Plan, interval: str) -> Offer:
 
 def price(price_id: UUID) -> Price | None:
     """A price that can be bought now, with its plan and product."""
-    return _on_sale().select_related("plan__product").filter(pk=price_id).first()
+    return _price.first(id=price_id)
+
+
+_price = Compiled(lambda: _on_sale().select_related("plan__product").filter(pk=Given("id")))
 
 
 def add_ons(price: Price) -> list[AddOnPrice]:
     """What can be had beside a plan at this price, as it is sold now."""
-    rows = AddOnPrice.objects.filter(
-        Q(add_on__plans=None) | Q(add_on__plans=price.plan_id),
-        add_on__feature__product=price.plan.product_id,
-        add_on__enabled=True,
-        retired_at=None,
-        interval=price.interval,
-        currency=price.currency,
+    return _add_ons(plan=price.plan_id, product=price.plan.product_id, interval=price.interval, currency=price.currency)
+
+
+_add_ons = Compiled(
+    lambda: (
+        AddOnPrice.objects.filter(
+            Q(add_on__plans=None) | Q(add_on__plans=Given("plan")),
+            add_on__feature__product=Given("product"),
+            add_on__enabled=True,
+            retired_at=None,
+            interval=Given("interval"),
+            currency=Given("currency"),
+        )
+        .select_related("add_on__feature")
+        .order_by(*_ADD_ONS_IN_ORDER)
+        .distinct()
     )
-    return list(rows.select_related("add_on__feature").order_by(*_ADD_ONS_IN_ORDER).distinct())
+)
 
 
 def add_ons_of(product_ids: Iterable[UUID]) -> dict[UUID, list[AddOn]]:

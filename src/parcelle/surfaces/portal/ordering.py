@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest
 
-from parcelle.domain.billing import order_links
+from parcelle.domain.billing import order_links, orders
 from parcelle.domain.billing.models import Order
 from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import Price
@@ -31,9 +31,10 @@ def chosen(request: HttpRequest) -> str:
 
 def quantities(said: Mapping[str, Any], price: Price) -> dict[UUID, int]:
     """How many of each add-on were asked for beside a plan, as far as there may be so many."""
+    asked = {name: typed for name in said if name.startswith("add_on_") and (typed := str(said[name] or "").strip())}
     found = {}
-    for one in offers.add_ons(price):
-        typed = str(said.get(f"add_on_{one.add_on_id}") or "").strip()
+    for one in offers.add_ons(price) if asked else ():
+        typed = asked.get(f"add_on_{one.add_on_id}", "")
         number = int(typed) if typed.isdecimal() and len(typed) < 8 else 0
         if number:
             found[one.add_on_id] = min(number, one.add_on.most)
@@ -57,7 +58,7 @@ def admit_by_token(request: HttpRequest, token: str) -> UUID:
 
 def admit(request: HttpRequest, order_id: UUID) -> Order:
     """Raises Http404 for strangers: for them the order does not exist."""
-    order = Order.objects.select_related("plan__product", "price", "coupon").filter(pk=order_id).first()
+    order = orders.with_plan(order_id)
     if order is None:
         raise Http404
     mine = request.user.is_authenticated and (

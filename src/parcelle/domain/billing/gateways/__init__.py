@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from django.db.models import QuerySet
 
+from parcelle.core.compiled import Compiled, Given
 from parcelle.core.crypto import CannotDecrypt
 from parcelle.core.later import later
 from parcelle.core.rows import readable
@@ -26,20 +27,26 @@ GATEWAYS: dict[str, Callable[[Mapping[str, str], bool], Gateway]] = {
 
 def open_gateway(name: str) -> Gateway:
     """The gateway as it is set up now. Raises GatewayUnusable when it was never set up."""
-    found = GatewaySettings.objects.filter(name=name).first()
+    found = _named.first(name=name)
     if found is None or name not in GATEWAYS:
         raise GatewayUnusable(name)
     return GATEWAYS[name](found.values, found.production)
 
 
+_named = Compiled(lambda: GatewaySettings.objects.filter(name=Given("name")))
+_enabled = Compiled(lambda: GatewaySettings.objects.filter(enabled=True))
+
+
 def open_gateways(names: Iterable[str]) -> dict[str, Gateway]:
     """Those of them that were set up, as they are now, with one query."""
-    return _opened(GatewaySettings.objects.filter(name__in=set(names)))
+    known = GatewaySettings.objects.filter(name__in=set(names))
+    return _opened(lambda: list(known), known)
 
 
-def _opened(known: QuerySet[GatewaySettings]) -> dict[str, Gateway]:
+def _opened(read: Callable[[], list[GatewaySettings]], known: QuerySet[GatewaySettings]) -> dict[str, Gateway]:
+    """What `read` finds; should one of it be unreadable, the others of `known`."""
     try:
-        found = list(known)
+        found = read()
     except CannotDecrypt:
         keys = known.values_list("pk", flat=True)
         found = readable(lambda some: known.filter(pk__in=some), keys, of="gateway settings")
@@ -48,7 +55,7 @@ def _opened(known: QuerySet[GatewaySettings]) -> dict[str, Gateway]:
 
 def open_offered() -> dict[str, Gateway]:
     """Those that are switched on, in the operator's order, with one query."""
-    return _opened(GatewaySettings.objects.filter(enabled=True))
+    return _opened(_enabled, GatewaySettings.objects.filter(enabled=True))
 
 
 def offered() -> list[str]:

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from parcelle.core.money import Money
+from parcelle.core.rows import insert_unless_taken
 from parcelle.domain.billing.gateways.base import (
     Abilities,
     Charge,
@@ -66,18 +67,18 @@ class FakeGateway:
         return not self.production and amount.minor > 0
 
     def start(self, charge: Charge) -> Outcome:
-        made, _new = FakeCharge.objects.get_or_create(
+        made = FakeCharge(
             key=charge.key,
-            defaults={
-                "payment_id": charge.payment_id,
-                "description": charge.description,
-                "amount_minor": charge.amount.minor,
-                "currency": charge.amount.currency,
-                "return_url": charge.return_url,
-                "cancel_url": charge.cancel_url,
-                "webhook_url": charge.webhook_url,
-            },
+            payment_id=charge.payment_id,
+            description=charge.description,
+            amount_minor=charge.amount.minor,
+            currency=charge.amount.currency,
+            return_url=charge.return_url,
+            cancel_url=charge.cancel_url,
+            webhook_url=charge.webhook_url,
         )
+        if not insert_unless_taken(made):
+            made = FakeCharge.objects.get(key=charge.key)
         if charge.saved:
             # Whoever agreed is not there to click.
             decide(made.pk, FakeCharge.APPROVED)
