@@ -9,7 +9,7 @@ from decimal import Decimal
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import ApiToken
 from parcelle.domain.billing import refunds, statements
-from parcelle.domain.billing.models import ExchangeRate, GatewayEvent, Payment, VatCheck
+from parcelle.domain.billing.models import ExchangeRate, GatewayEvent, Payment, PriceChange, SavedMethod, VatCheck
 from parcelle.domain.catalog import actions as catalog
 from parcelle.domain.catalog.models import AddOn, Coupon, Feature, Price
 from parcelle.domain.notifications.models import MailboxMail, Message
@@ -57,6 +57,18 @@ def _sell(cast: Cast) -> None:
         error="ZeroDivisionError: division by zero",
         received_at=NOW,
         payment=payment,
+    )
+    SavedMethod.objects.create(
+        organization=cast.organization,
+        payment=payment,
+        gateway="fake",
+        reference={"token": "Secret-wallet-10"},
+        label="Visa •••• 4242",
+        agreed_at=NOW,
+    )
+    # To itself: everybody else here finds one price.
+    PriceChange.objects.create(
+        old=order.price, new=order.price, actor=f"user:{cast.operator.pk}", announced_at=NOW, effective_at=NOW
     )
 
 
