@@ -16,6 +16,7 @@ from django.utils.translation import override
 from structlog.testing import capture_logs
 
 from parcelle.domain.provisioning.errors import (
+    CertificateChanged,
     CertificateUnknown,
     CredentialsRefused,
     EnvironmentUnknown,
@@ -23,6 +24,7 @@ from parcelle.domain.provisioning.errors import (
     SettingsRefuse,
     TargetUnreachable,
     TryAgain,
+    WrongAddress,
 )
 from parcelle.domain.provisioning.providers import portainer_api as api
 from parcelle.domain.provisioning.providers.portainer import PortainerProvider
@@ -161,10 +163,14 @@ def test_something_else_that_answers_is_not_taken_for_it() -> None:
     for answer in answers:
         with (
             loopback.answering(partial(_always, answer)) as server,
-            pytest.raises(TargetUnreachable, match="is not Portainer"),
+            pytest.raises(WrongAddress, match="is not Portainer"),
         ):
             api.environments({"url": server.url, "api_key": "ptr_x"})
-    with loopback.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope") as url, pytest.raises(TryAgain):
+    with loopback.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope") as url, pytest.raises(WrongAddress):
+        api.environments({"url": url, "api_key": "ptr_x"})
+    # A gateway whose Portainer is away.
+    away = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\nnope"
+    with loopback.raw(away) as url, pytest.raises(TryAgain, match="answered 502"):
         api.environments({"url": url, "api_key": "ptr_x"})
 
 
@@ -205,9 +211,10 @@ def test_a_self_signed_certificate_is_refused_until_it_is_known() -> None:
             api.environments(connection(made))
         # A person can compare it with what the server shows.
         assert certificate.fingerprint.upper() == caught.value.detail.split(": ")[-1].strip(".").replace(":", "")
-        for wrong in ({"ca": other.pem}, {"fingerprint": other.fingerprint}):
-            with pytest.raises(CertificateUnknown):
-                api.environments(connection(made, **wrong))
+        with pytest.raises(CertificateUnknown):
+            api.environments(connection(made, ca=other.pem))
+        with pytest.raises(CertificateChanged, match=certificate.fingerprint[:2].upper()):
+            api.environments(connection(made, fingerprint=other.fingerprint))
         # Not a byte of a request was sent, and no key with it.
         assert made.seen == []
         colons = ":".join(certificate.fingerprint[at : at + 2] for at in range(0, 64, 2)).upper()

@@ -119,7 +119,8 @@ ASGI_APPLICATION = "parcelle.config.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        # What an empty list of the back office says is ours; its app cannot stand before unfold's.
+        "DIRS": [BASE_DIR / "src/parcelle/surfaces/backoffice/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -20,6 +20,8 @@ from parcelle.domain.provisioning.compose.swarm import (
     stack_name,
     translate,
 )
+from parcelle.domain.provisioning.errors import SubnetTaken
+from parcelle.domain.provisioning.providers import swarm_inside
 from parcelle.domain.provisioning.providers.base import Observation, Status
 from parcelle.domain.provisioning.providers.swarm_state import Node, Record, Running, Seen, Task, observation, suits
 from tests import needs
@@ -475,3 +477,42 @@ def test_a_node_suits_as_the_scheduler_would_say() -> None:
     assert suits(french, ["node.id==n1", "node.hostname==host-n1"])
     assert not suits(node("n1", state="down"), [])
     assert not suits(node("n1", availability="drain"), [])
+
+
+class Overlapping:
+    """A cluster on whose node a job's network finds its addresses taken."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def create(self, body: Any) -> Running:
+        self.left += 1
+        error = "Pool overlaps with other one on this address space"
+        return Running(id="job", version=1, spec=body, tasks=(task("rejected", error=error),))
+
+    def service(self, _key: str) -> Running | None:
+        return self.create(BODY) if self.left else None
+
+    def logs(self, _job: Running, *, lines: int) -> str:
+        return ""
+
+    def remove_services(self, _services: object) -> None:
+        self.left = 0
+
+
+BODY: dict[str, Any] = {
+    "Name": "client-acme_web",
+    "Labels": {labels.INSTANCE: str(REF), labels.MANAGED: "1", labels.SWARM_STACK: "client-acme"},
+    "TaskTemplate": {
+        "ContainerSpec": {},
+        "Networks": [{"Target": "client-acme_back"}, {"Target": "client-acme_front"}],
+    },
+}
+
+
+def test_a_network_that_a_node_refuses_to_a_job_is_named_so_that_another_one_is_leased() -> None:
+    cluster: Any = Overlapping()
+    with pytest.raises(SubnetTaken) as taken:
+        swarm_inside.run_beside(cluster, BODY, ["true"], timeout=5)
+    assert taken.value.purpose == "front"
+    assert cluster.left == 0

@@ -9,9 +9,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from parcelle.domain.catalog.models import Plan
-from parcelle.domain.provisioning import errors, queries
+from parcelle.domain.provisioning import errors
 from parcelle.domain.provisioning.models import Finding, Operation, Target
-from parcelle.domain.provisioning.providers import PROVIDERS
+from parcelle.domain.provisioning.providers import PROVIDERS, portainer_api
 from parcelle.domain.provisioning.providers.base import TargetHealth
 from parcelle.domain.provisioning.providers.null import NullProvider
 from parcelle.domain.provisioning.providers.portainer_api import Environment
@@ -129,12 +129,24 @@ def test_a_portainer_needs_one_way_to_sign_in(operator: Client, north: Target) -
         ({"url": ""}, "url"),
         ({"url": "https://p", "fingerprint": "12:34"}, "fingerprint"),
         ({"url": "https://p", "username": "svc"}, "api_key"),
+        ({"url": "https://p", "git_url": "git.example.com/app"}, "git_url"),
+        ({"url": "https://p", "git_url": "https://me:secret@git.example.com/app"}, "git_url"),
     ],
 )
 def test_what_is_wrong_with_a_portainer_is_said_at_its_field(
     operator: Client, wrong: dict[str, str], field: str
 ) -> None:
     assert field in errors_of(add(operator, "portainer", **wrong))
+
+
+def test_a_public_repository_needs_no_user(operator: Client, north: Target) -> None:
+    url, repository = "https://portainer.example:9443", "https://git.example.com/app.git"
+    assert edit(operator, north, url=url, git_url=repository).status_code == 302
+    north.refresh_from_db()
+    assert north.connection["git"] == {"url": repository}
+    assert edit(operator, north, url=url).status_code == 302
+    north.refresh_from_db()
+    assert "git" not in north.connection
 
 
 def test_another_server_has_other_environments(operator: Client, north: Target) -> None:
@@ -180,6 +192,9 @@ def test_a_check_is_answered_and_remembered(operator: Client, north: Target, mon
         (errors.TargetUnreachable("no"), "It does not answer.", "Elle ne répond pas"),
         (errors.EnvironmentUnknown("no"), "It has no such environment.", "Elle n’a pas cet environnement"),
         (errors.CertificateUnknown(FINGERPRINT), "nobody vouches for", "personne ne garantit"),
+        (errors.CertificateChanged(FINGERPRINT), "another certificate", "un autre certificat"),
+        (errors.WrongAddress("no"), "Something else answers", "Autre chose répond"),
+        (errors.NoSwarm("no"), "no manager of a swarm", "pas le gestionnaire d’un essaim"),
         (errors.ProvisioningError("odd"), "It cannot be worked with.", "Elle est inutilisable"),
     ],
 )
@@ -207,7 +222,8 @@ def test_a_fingerprint_is_pinned_by_a_click(operator: Client, north: Target, mon
     says(monkeypatch, errors.CertificateUnknown(f"compare it: {FINGERPRINT}."))
     page = f"/admin/provisioning/target/{north.pk}/check/"
     assert f'name="fingerprint" value="{FINGERPRINT}"' in operator.get(page).content.decode()
-    assert operator.post(page, {"fingerprint": FINGERPRINT}).status_code == 302
+    # There is no environment to check as long as none was chosen.
+    assert operator.post(page, {"fingerprint": FINGERPRINT}).headers["Location"].endswith("/environment/")
     north.refresh_from_db()
     assert north.connection["fingerprint"] == FINGERPRINT.replace(":", "").lower()
     operator.post(page, {"fingerprint": "anything"})
@@ -231,7 +247,7 @@ def test_the_environment_is_chosen_from_what_the_server_lists(
         Environment(id=3, name="prod", kind="docker", up=True, host="10.0.0.3"),
         Environment(id=4, name="cluster", kind="kubernetes", up=True, host=""),
     ]
-    monkeypatch.setattr(queries, "environments", lambda _target: listed)
+    monkeypatch.setattr(portainer_api, "environments", lambda _connection: listed)
     page = f"/admin/provisioning/target/{north.pk}/environment/"
     html = operator.get(page).content.decode()
     assert "prod" in html
@@ -248,12 +264,13 @@ def test_the_environment_is_chosen_from_what_the_server_lists(
 def test_a_server_that_does_not_answer_says_so_instead_of_a_list(
     operator: Client, north: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_target: Target) -> None:
+    def refuse(_connection: object) -> None:
         raise errors.CredentialsRefused("the key was revoked")
 
-    monkeypatch.setattr(queries, "environments", refuse)
+    monkeypatch.setattr(portainer_api, "environments", refuse)
     html = operator.get(f"/admin/provisioning/target/{north.pk}/environment/").content.decode()
     assert "It refuses the credentials." in html
+    assert "Not usable" in operator.get("/admin/provisioning/target/").content.decode()
 
 
 # --- products and plans ---------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from procrastinate.exceptions import AlreadyEnqueued
 from parcelle.domain.provisioning import drift, specs
 from parcelle.domain.provisioning.errors import ProvisioningError
 from parcelle.domain.provisioning.models import Target
+from parcelle.domain.provisioning.providers import portainer_api
 from parcelle.domain.provisioning.providers.base import TargetHealth
+from parcelle.domain.provisioning.providers.portainer_api import Environment
 
 logger = structlog.get_logger(__name__)
 
@@ -27,6 +29,15 @@ def check(target: Target, *, now: datetime) -> TargetHealth:
         raise
     Target.objects.filter(pk=target.pk).update(checked_at=now, problem="", versions=dict(health.versions))
     return health
+
+
+def environments(target: Target, *, now: datetime) -> list[Environment]:
+    """Where on the target's Portainer server stacks can run. Raises ProvisioningError, noted as well."""
+    try:
+        return portainer_api.environments(target.connection)
+    except ProvisioningError as error:
+        Target.objects.filter(pk=target.pk).update(checked_at=now, problem=error.detail[:500])
+        raise
 
 
 def look(target: Target, *, now: datetime) -> None:

@@ -31,6 +31,18 @@ class TargetUnreachable(TryAgain):
     code = "target_unreachable"
 
 
+class WrongAddress(TargetUnreachable):
+    """Something answers there, but not what should."""
+
+    code = "wrong_address"
+
+
+class NoSwarm(TargetUnreachable):
+    """The engine answers, but is no manager of a swarm."""
+
+    code = "no_swarm"
+
+
 class TargetFull(ProvisioningError):
     """No port, no capacity, no disk is left on the target."""
 
@@ -85,6 +97,12 @@ class CertificateUnknown(ProvisioningError):
     """The target shows a certificate that nobody vouches for. `detail` holds its fingerprint, to be compared."""
 
     code = "certificate_unknown"
+
+
+class CertificateChanged(CertificateUnknown):
+    """The target shows another certificate than the pinned one. `detail` holds the new fingerprint."""
+
+    code = "certificate_changed"
 
 
 class EnvironmentUnknown(ProvisioningError):

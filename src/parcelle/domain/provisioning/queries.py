@@ -15,8 +15,7 @@ from parcelle.domain.catalog.blueprints import Blueprint
 from parcelle.domain.provisioning import specs, states
 from parcelle.domain.provisioning.errors import ProvisioningError
 from parcelle.domain.provisioning.models import Instance, Operation, Step, Target, Template
-from parcelle.domain.provisioning.providers import PROVIDERS, portainer_api
-from parcelle.domain.provisioning.providers.portainer_api import Environment
+from parcelle.domain.provisioning.providers import PROVIDERS
 
 # Why an instance is suspended or archived; surfaces put these into words.
 REASONS = ("trial_ended", "unpaid", "cancelled", "paused", "operator", "customer", "retention_ended")
@@ -218,11 +217,6 @@ def target_problems() -> dict[str, str]:
         else:
             problems[target.name] = ""
     return problems
-
-
-def environments(target: Target) -> list[Environment]:
-    """Where on the target's Portainer server stacks can run. Raises ProvisioningError when it cannot be asked."""
-    return portainer_api.environments(target.connection)
 
 
 def archive_of(found: Instance) -> Path | None:

@@ -267,6 +267,7 @@ class TokenPage(Changing, Page):
     form = TokenForm
     verbs = [verbs.REVOKE]
     confirmation_columns = (_("API token"), _("User"))
+    when_empty = _("A token lets a program use the API in your name.")
     list_display = ["name", "ends_with", "owner", "validity", "created", "expires", "used"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter), "created_at", "last_used_at"]
     list_select_related = ["user"]

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Model, QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -117,6 +118,8 @@ class Page(Readable, ModelAdmin):
     list_filter_sheet = True
     # Columns of UUIDs that a search for one finds, besides the row's own key.
     id_fields: Sequence[str] = ()
+    # What its list says where nothing was searched or filtered for, and there is nothing.
+    when_empty: str | Promise = ""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return lean(super().get_queryset(request))

@@ -108,6 +108,7 @@ class SubscriptionPage(SubscriptionColumns, ChangingAsForeseen):
         subscription_verbs.CANCEL_NOW,
     ]
     confirmation_columns = (_("Subscription"), _("Plan"))
+    when_empty = _("A subscription begins with a trial or with an order that is paid.")
     list_display = ["organization", "state_badge", "plan", "paid_until", "trial_end", "created"]
     list_filter = ["state", ProblemFilter, TrialEndFilter, ("plan", PlanFilter), "created_at"]
     list_select_related = ["organization", "plan__product"]

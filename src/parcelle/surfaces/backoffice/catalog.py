@@ -167,6 +167,7 @@ class FeatureLines(_Lines):
 @admin.register(Product)
 class ProductPage(Page):
     form = ProductForm
+    when_empty = _("A product says which blueprint is sold, and on which target its instances run.")
     list_display = ["name", "slug", "blueprint", "target_name", "pool", "running", "enabled"]
     list_filter = ["enabled"]
     search_fields = ["name", "slug", "blueprint"]
@@ -383,6 +384,7 @@ class PlanPage(Changing, Priced):
     price_model = Price
     confirmation_columns = (_("Plan"), _("Product"))
     actions_detail = ["announce_one"]
+    when_empty = _("A plan says what a customer gets of a product, and for how much.")
     list_display = ["name", "product", "slug", "trial_days", "retention_days", "subscribers", "enabled"]
     list_filter = ["enabled", "product"]
     list_select_related = ["product"]
@@ -586,6 +588,7 @@ class CouponForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Coupon)
 class CouponPage(Page):
     form = CouponForm
+    when_empty = _("A coupon takes something off the price of those who know its code.")
     list_display = ["code", "takes_off", "valid_until", "used", "enabled"]
     list_filter = ["enabled", "kind"]
     search_fields = ["code"]

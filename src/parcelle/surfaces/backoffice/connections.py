@@ -205,15 +205,18 @@ class PortainerForm(TargetForm):
         _("SHA-256, for a self-signed certificate. “Check” shows the one that the server presents."),
     )
     ca = _pem(_("Authority (CA)"), _("PEM text, for a certificate of your own authority."))
-    git_username = _text(
-        _("User name at Git"), _("For blueprints whose compose file stays in a repository that is not public.")
+    git_url = _text(
+        _("Git repository"),
+        _("Where blueprints whose compose file stays in a repository find it. Empty: as the blueprint says."),
     )
+    git_username = _text(_("User name at Git"), _("For a repository that is not public."))
     git_password = _secret(_("Password or token at Git"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         git = (self.instance.connection or {}).get("git") or {}
         if "git_username" in self.fields:
+            self.initial.setdefault("git_url", git.get("url", ""))
             self.initial.setdefault("git_username", git.get("username", ""))
             self._say_whether_it_is_stored("git_password", bool(git.get("password")))
 
@@ -222,6 +225,15 @@ class PortainerForm(TargetForm):
         parts = urlsplit(url)
         if parts.scheme not in {"https", "http"} or not parts.hostname:
             raise forms.ValidationError(_("An address that begins with https://."))
+        return url
+
+    def clean_git_url(self) -> str:
+        url = str(self.cleaned_data["git_url"]).strip()
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"https", "http"} or not parts.hostname):
+            raise forms.ValidationError(_("An address that begins with https://."))
+        if parts.username or parts.password:
+            raise forms.ValidationError(_("Without a user name or password: they have fields of their own below."))
         return url
 
     def clean_fingerprint(self) -> str:
@@ -248,10 +260,13 @@ class PortainerForm(TargetForm):
             connection.pop("api_key", None)
         git = dict(connection.pop("git", None) or {})
         if "git_username" in self.cleaned_data:
+            git["url"] = self.cleaned_data["git_url"]
             git["username"] = self.cleaned_data["git_username"]
             git["password"] = self.cleaned_data["git_password"] or git.get("password", "")
-        if git.get("username"):
-            connection["git"] = git
+            if not git["username"]:
+                git.pop("password")
+        if kept := {name: value for name, value in git.items() if value}:
+            connection["git"] = kept
         if connection.get("url") != (self.instance.connection or {}).get("url"):
             # Another server has other environments under the same numbers.
             connection.pop("environment", None)

@@ -33,6 +33,7 @@ def _names() -> list[tuple[str, str]]:
 
 @admin.register(Fact)
 class FactPage(WithActors, Record):
+    when_empty = _("Whatever happens to customers and instances is recorded here.")
     list_display = ["what", "when", "whose", "which", "asked_by", "details"]
     list_filter = [by_code("name", _("what happened"), _names), "at"]
     search_fields = ["name", "actor"]
@@ -162,6 +163,7 @@ class EventLines(Lines):
 
 @admin.register(ProcrastinateJob)
 class JobPage(Record):
+    when_empty = _("No work in the background is known.")
     list_display = ["task", "state", "line", "tries", "scheduled", "arguments"]
     list_filter = [
         by_code("status", _("state"), words.JOB_STATES.items),

@@ -19,6 +19,7 @@ from parcelle.surfaces.backoffice.values import NOTHING, link_to, moment
 
 @admin.register(Domain)
 class DomainPage(Record):
+    when_empty = _("Customers add domains of their own to their instance; here they are followed until they are live.")
     list_display = ["host", "state_badge", "customer", "leads_to", "wrong", "checked", "next_check"]
     list_filter = ["state", by_code("problem", _("problem"), words.DOMAIN_PROBLEMS.items), "created_at"]
     search_fields = ["host"]

@@ -156,6 +156,10 @@ class OpenFilter(admin.SimpleListFilter):
 class FindingPage(Following, Changing, Record):
     verbs = [REPAIR, REMOVE]
     confirmation_columns = (_("Finding"), _("Target"))
+    when_empty = _(
+        "At the last comparison everything was as it should be: nothing missing, stopped, half-made or unknown. "
+        "What was found before is under “Filters”."
+    )
     list_display = ["name", "kind_badge", "target_link", "number_of_parts", "found", "seen", "gone"]
     list_filter = [OpenFilter, "kind", ("target", RelatedFilter)]
     search_fields = ["name", "detail"]

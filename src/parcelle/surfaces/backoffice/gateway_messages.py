@@ -67,6 +67,7 @@ class MessageColumns:
 class GatewayEventPage(MessageColumns, Changing, Record):
     verbs = [RETRY]
     confirmation_columns = (_("Message"), _("Payment"))
+    when_empty = _("What payment services tell about payments is kept here.")
     list_display = ["kind", "state_badge", "service", "about", "received", "dealt_with", "trouble"]
     list_filter = [
         by_code("state", _("state"), lambda: GatewayEvent.STATES),

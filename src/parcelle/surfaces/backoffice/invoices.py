@@ -128,6 +128,7 @@ class WaitingFilter(admin.SimpleListFilter):
 
 @admin.register(Invoice)
 class InvoicePage(Changing, Record):
+    when_empty = _("An invoice is issued as soon as an order is paid.")
     list_display = ["label", "kind", "standing_badge", "customer", "day", "sum", "left"]
     list_display_links = ["label"]
     list_filter = ["kind", "state", WaitingFilter, "currency", "issued_on"]
@@ -427,6 +428,7 @@ class SellerPage(Page):
 
 @admin.register(BillingDetails)
 class BillingDetailsPage(Page):
+    when_empty = _("Customers enter their details when they buy.")
     list_display = ["name", "organization", "country", "siren", "vat_number", "vat_number_valid"]
     list_filter = ["business", "country"]
     search_fields = ["name", "organization__name", "siren", "vat_number", "email"]
@@ -470,6 +472,7 @@ class ExchangeRatePage(Page):
 
 @admin.register(VatCheck)
 class VatCheckPage(Record):
+    when_empty = _("What the European register answered about customers’ VAT numbers is kept here.")
     list_display = ["number", "valid", "at"]
     list_filter = ["valid", "at"]
     search_fields = ["number"]

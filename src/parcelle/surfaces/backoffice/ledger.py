@@ -64,6 +64,7 @@ class EntryLines(Lines):
 
 @admin.register(LedgerTransaction)
 class JournalPage(Record):
+    when_empty = _("Every sale and every payment is booked here by itself.")
     list_display = ["date", "kind", "reference", "amount", "on_accounts", "booked"]
     list_filter = ["kind", "journal", "date"]
     search_fields = ["reference"]

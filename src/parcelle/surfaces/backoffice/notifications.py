@@ -18,6 +18,7 @@ from parcelle.surfaces.backoffice.values import NOTHING, link_to, moment
 
 @admin.register(Message)
 class MessagePage(Record):
+    when_empty = _("Every mail to a customer is kept here, with what became of it.")
     list_display = ["about", "state_badge", "to", "created", "delivered", "trouble"]
     list_filter = [
         "state",

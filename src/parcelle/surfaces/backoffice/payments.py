@@ -87,6 +87,7 @@ class RefundLines(RefundColumns, Lines):
 
 @admin.register(Refund)
 class RefundPage(RefundColumns, WithActors, Record):
+    when_empty = _("Refunds are made on the page of a payment.")
     list_display = ["of", "state_badge", "amount", "how", "asked_by", "created", "settled", "trouble"]
     list_filter = ["state", "by_hand", "created_at"]
     search_fields = ["payment__number", "payment__order__number", "provider_id", "reason"]
@@ -180,6 +181,7 @@ class PaymentPage(PaymentColumns, ChangingAsForeseen):
         money_verbs.ABANDON,
     ]
     confirmation_columns = (_("Payment"), _("Order"))
+    when_empty = _("A payment begins when a customer chooses how to pay an order.")
     list_display = ["number", "state_badge", "service", "asked", "came_in", "order_link", "created", "because"]
     list_filter = [WorkFilter, "state", by_code("gateway", _("method"), words.GATEWAYS.items), "currency", "created_at"]
     search_fields = ["number", "provider_id", "order__number", "order__email"]
@@ -316,6 +318,7 @@ class PaymentLines(PaymentColumns, Lines):
 
 @admin.register(Order)
 class OrderPage(Record):
+    when_empty = _("An order is made when a visitor buys a plan, or when a renewal is due.")
     list_display = ["number", "state_badge", "total", "what", "customer", "created", "paid"]
     list_filter = ["state", "kind", OrderWorkFilter, "currency", "created_at"]
     search_fields = ["number", "email", "organization__name"]

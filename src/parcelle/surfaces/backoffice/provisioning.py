@@ -142,6 +142,7 @@ class Following(PageMixin):
 class OperationPage(Following, Changing, OperationColumns, WithActors, Record):
     verbs = [verbs.RETRY_OPERATION]
     confirmation_columns = (_("Operation"), _("Instance"))
+    when_empty = _("Creating, suspending or archiving an instance is an operation; its steps are shown here.")
     list_display = ["kind_word", "state_badge", "subject", "created", "took", "asked_by", "error"]
     list_display_links = ["kind_word"]
     list_filter = [
@@ -239,6 +240,9 @@ class OperationLines(OperationColumns, Lines):
 
 @admin.register(Template)
 class TemplatePage(Record):
+    when_empty = _(
+        "A template is built when the first instance of a product is asked for; those that follow are copies of it."
+    )
     list_display = ["blueprint", "version", "target", "state_badge", "clones", "created"]
     list_filter = [
         "state",
@@ -308,6 +312,7 @@ class TemplateFilter(RelatedFilter):
 class InstancePage(Following, Changing, Record):
     verbs = [verbs.RETRY_INSTANCE, verbs.SUSPEND, verbs.RESUME, verbs.ARCHIVE]
     confirmation_columns = (_("Instance"), _("Organization"))
+    when_empty = _("No customer has an instance yet. Those of the warm pool are under “Filters”.")
     list_display = ["name", "state_badge", "customer", "product", "address", "created", "live"]
     list_filter = [
         BelongingFilter,

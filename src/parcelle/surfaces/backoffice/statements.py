@@ -117,6 +117,7 @@ class ColumnsForm(forms.Form):
 
 @admin.register(Statement)
 class StatementPage(WithActors, Record):
+    when_empty = _("Upload a file of your bank to compare it with the transfers that are awaited.")
     list_display = ["name", "state_badge", "kind", "new", "known", "skipped", "asked_by", "taken"]
     list_filter = ["state", "kind", "created_at"]
     search_fields = ["name"]
@@ -331,6 +332,7 @@ class IgnoreForm(forms.Form):
 
 @admin.register(StatementLine)
 class StatementLinePage(WithActors, Record):
+    when_empty = _("Every line of your statements has found its place. Those are under “Filters”.")
     list_display = ["day", "sum", "payer", "said", "proposal", "do_it"]
     list_filter = [MatchedFilter, "currency", "value_date"]
     search_fields = ["payer", "text", "bank_reference"]

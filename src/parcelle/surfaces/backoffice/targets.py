@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -18,7 +19,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from parcelle.domain.provisioning import checks, queries, states
-from parcelle.domain.provisioning.errors import ProvisioningError
+from parcelle.domain.provisioning.errors import CertificateUnknown, ProvisioningError
 from parcelle.domain.provisioning.models import Finding, Instance, Target
 from parcelle.surfaces.backoffice import connections, words
 from parcelle.surfaces.backoffice.base import Page, counted
@@ -34,6 +35,9 @@ def _provider_choices() -> list[tuple[str, str]]:
 
 @admin.register(Target)
 class TargetPage(Page):
+    when_empty = _(
+        "A target is a place where instances run: a Docker Engine, a Swarm, a Portainer server, or this machine."
+    )
     list_display = ["name", "provider_word", "region", "health", "occupancy", "drift", "enabled"]
     list_filter = [by_code("provider", _("provider"), _provider_choices), "enabled"]
     search_fields = ["name", "region"]
@@ -76,7 +80,7 @@ class TargetPage(Page):
 
     @admin.display(description=_("Versions"))
     def software(self, row: Target) -> str:
-        return ", ".join(f"{name} {version}" for name, version in row.versions.items()) or NOTHING
+        return " · ".join(f"{name}: {text}" for name, text in _versions(row.versions)) or NOTHING
 
     @admin.display(description=_("Drift"))
     def drift(self, row: Any) -> SafeString | str:
@@ -192,9 +196,9 @@ class TargetPage(Page):
             return HttpResponseRedirect(list_of(Target))
         if request.method == "POST" and (pinned := request.POST.get("fingerprint", "")):
             return self._pin(request, row, pinned)
-        context: dict[str, Any] = {"versions": {}, "code": "", "detail": "", "fingerprint": ""}
+        context: dict[str, Any] = {"versions": [], "code": "", "detail": "", "fingerprint": ""}
         try:
-            context["versions"] = checks.check(row, now=timezone.now()).versions
+            context["versions"] = list(_versions(checks.check(row, now=timezone.now()).versions))
         except ProvisioningError as error:
             context |= _explained(error)
         return self._answer(request, row, "backoffice/check.html", gettext("Check of %(name)s"), context)
@@ -205,7 +209,8 @@ class TargetPage(Page):
             row.save(update_fields=["connection"])
             self.log_change(request, row, gettext("Fingerprint pinned"))
             messages.success(request, gettext("The certificate with this fingerprint is trusted from now on."))
-        return HttpResponseRedirect(self._action_page(row, "check"))
+        following = "environment" if row.provider == "portainer" and not row.connection.get("environment") else "check"
+        return HttpResponseRedirect(self._action_page(row, following))
 
     @action(description=_("Choose the environment"), url_path="environment", icon="lan")
     def environment_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -215,7 +220,7 @@ class TargetPage(Page):
             return HttpResponseRedirect(list_of(Target))
         context: dict[str, Any] = {"environments": [], "chosen": row.connection.get("environment"), "code": ""}
         try:
-            found = queries.environments(row)
+            found = checks.environments(row, now=timezone.now())
         except ProvisioningError as error:
             context |= _explained(error)
         else:
@@ -253,9 +258,13 @@ class TargetPage(Page):
         return TemplateResponse(request, template, {**shared, **context})
 
 
+def _versions(found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    return ((words.word(words.VERSIONS, name), words.version(text)) for name, text in found.items())
+
+
 def _explained(error: ProvisioningError) -> dict[str, Any]:
     """What is wrong in words, with the original, and the fingerprint to compare where there is one."""
-    fingerprint = _FINGERPRINT.search(error.detail) if error.code == "certificate_unknown" else None
+    fingerprint = _FINGERPRINT.search(error.detail) if isinstance(error, CertificateUnknown) else None
     problem, advice = words.ANSWERS.get(error.code, words.ANSWERS[""])
     return {
         "code": error.code,

@@ -66,6 +66,7 @@ def _standing(owed: Money) -> str:
 class OrganizationPage(Changing, Page):
     confirmation_columns = (_("Organization"), _("Account"))
     actions_detail = ["pay_out_one"]
+    when_empty = _("A customer appears here with their first trial or order.")
     list_display = ["name", "state_badge", "slug", "members", "instances", "created"]
     list_filter = ["state", by_code("language", _("language"), words.LANGUAGES.items), "created_at"]
     search_fields = ["name", "slug"]

@@ -246,6 +246,7 @@ class TurnDownForm(forms.Form):
 
 @admin.register(Transfer)
 class TransferPage(Record):
+    when_empty = _("No transfer is being waited for. Those that came or were given up are under “Filters”.")
     list_display = ["reference_word", "state_badge", "expected_sum", "received_sum", "order_link", "buyer", "waiting"]
     list_filter = [StandingFilter, "state", "currency", "created_at"]
     search_fields = ["reference", "payment__order__number", "payment__order__email", "payment__number"]

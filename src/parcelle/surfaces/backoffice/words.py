@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
@@ -100,6 +101,9 @@ ERRORS: Words = {
     "route_refused": _("Address refused by the proxy"),
     "credentials_refused": _("Credentials refused by the target"),
     "certificate_unknown": _("Certificate of the target unknown"),
+    "certificate_changed": _("Certificate of the target changed"),
+    "wrong_address": _("Something else answers at the target’s address"),
+    "no_swarm": _("No manager of a swarm"),
     "environment_unknown": _("Environment unknown to the target"),
     "settings_refuse": _("Forbidden by the target’s settings"),
     "update_rolled_back": _("Update taken back: the old version goes on"),
@@ -126,6 +130,21 @@ ANSWERS: Mapping[str, tuple[str | Promise, str | Promise]] = {
             "it; or enter the authority (CA) that issued it."
         ),
     ),
+    "certificate_changed": (
+        _("It shows another certificate than the one that was pinned."),
+        _(
+            "Either it got a new one, or somebody sits in between: trust it only if the server itself shows this "
+            "fingerprint."
+        ),
+    ),
+    "wrong_address": (
+        _("Something else answers at this address."),
+        _("Correct the address and the port: those that you type into a browser to see it."),
+    ),
+    "no_swarm": (
+        _("It is no manager of a swarm."),
+        _("Run “docker swarm init” on it, give the address of a manager, or add it as a Docker target."),
+    ),
     "environment_unknown": (
         _("It has no such environment."),
         _("It may have been removed or given to others: choose one from the list."),
@@ -145,6 +164,27 @@ PROVIDERS: Words = {
     "process": _("Processes of this machine"),
     "null": _("Nothing"),
 }
+
+VERSIONS: Words = {
+    "docker": "Docker",
+    "portainer": "Portainer",
+    "compose": "Docker Compose",
+    "postgresql": "PostgreSQL",
+    "supervisord": "Supervisor",
+    "api": _("Versions of the API"),
+    "disk": _("Free disk"),
+    "nodes": _("Nodes"),
+    "hardening": _("Hardening"),
+}
+# What providers write among the versions.
+_VALUES: tuple[tuple[re.Pattern[str], str | Promise], ...] = (
+    (re.compile(r"(?P<free>\d+) GB free"), _("%(free)s GB")),
+    (re.compile(r"(?P<up>\d+) of (?P<all>\d+) up"), _("%(up)s of %(all)s answer")),
+    (
+        re.compile("no-new-privileges only where .*"),
+        _("“no-new-privileges” only on nodes whose daemon.json says so"),
+    ),
+)
 
 DOMAIN_PROBLEMS: Words = {
     "no_record": _("Not found in the DNS"),
@@ -428,3 +468,11 @@ INVOICE_PROBLEMS: Words = {
     "document_libraries": _("Pango, with which PDF files are made: `parcelle check` says how to install it"),
     "document_rule": _("A rule of electronic invoices is not kept"),
 }
+
+
+def version(text: str) -> str:
+    """What stands behind a name of `VERSIONS`, in the reader's language where it is more than a number."""
+    for pattern, sentence in _VALUES:
+        if found := pattern.fullmatch(text):
+            return str(sentence) % found.groupdict()
+    return text

@@ -25,6 +25,7 @@ import structlog
 from parcelle.core import http
 from parcelle.core.logs import redact
 from parcelle.domain.provisioning.errors import (
+    CertificateChanged,
     CertificateUnknown,
     CredentialsRefused,
     EnvironmentUnknown,
@@ -32,6 +33,7 @@ from parcelle.domain.provisioning.errors import (
     SettingsRefuse,
     TargetUnreachable,
     TryAgain,
+    WrongAddress,
 )
 
 logger = structlog.get_logger(__name__)
@@ -70,6 +72,14 @@ class DeploymentFailed(ProvisioningError):
 
 class NoAnswer(TryAgain):
     """What was asked may have been done: look before asking again."""
+
+
+class NotPortainer(NoAnswer):
+    """Something else than Portainer answered, such as a reverse proxy in front of it."""
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(f"{url} answered {status} by something that is not Portainer")
+        self.status = status
 
 
 class EngineRefused(ProvisioningError):
@@ -187,9 +197,14 @@ class Portainer:
             answer = self._json("GET", "/system/status", signed=False)
         except (Gone, DeploymentFailed, Rejected):
             answer = None
+        except NotPortainer as error:
+            # A gateway's 502 passes; any page of its own means that somebody else lives at this address.
+            if error.status >= 500:
+                raise
+            answer = None
         version = answer.get("version") if isinstance(answer, dict) else None
         if not isinstance(version, str):
-            raise TargetUnreachable(f"What answers at {self.url} is not Portainer: correct the target's url.")
+            raise WrongAddress(f"What answers at {self.url} is not Portainer: correct the target's url.")
         return Capabilities.of(version)
 
     def is_administrator(self) -> bool | None:
@@ -410,6 +425,11 @@ class Portainer:
             yield
         except http.CertificateRefused as error:
             shown = http.fingerprint(self.url)
+            if self._trust.fingerprint:
+                raise CertificateChanged(
+                    f"{self.url} shows another certificate than the one whose fingerprint is pinned. Its SHA-256 "
+                    f"fingerprint is {shown or 'not shown'}."
+                ) from error
             raise CertificateUnknown(
                 f"The certificate of {self.url} is self-signed or from an authority that is not known here. Put its "
                 f"CA bundle into the connection, or pin its SHA-256 fingerprint once compared: {shown or 'not shown'}."
@@ -443,7 +463,7 @@ class Portainer:
         answer = _error(response)
         if answer is None:
             # A page of a reverse proxy, which gave up waiting or never got through.
-            raise NoAnswer(f"{self.url} answered {status} by something that is not Portainer")
+            raise self._not_portainer(response)
         message, details = (redact(text, self.secrets) for text in answer)
         # The engine's own errors have no details.
         if not details:
@@ -480,7 +500,7 @@ class Portainer:
         return DeploymentFailed(both) if status >= 500 else Rejected(both)
 
     def _not_portainer(self, response: httpx.Response) -> ProvisioningError:
-        return NoAnswer(f"{self.url} answered {response.status_code} by something that is not Portainer")
+        return NotPortainer(self.url, response.status_code)
 
 
 def environments(connection: Mapping[str, Any]) -> list[Environment]:

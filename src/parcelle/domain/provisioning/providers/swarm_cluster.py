@@ -19,7 +19,7 @@ from parcelle.domain.provisioning.compose import labels
 from parcelle.domain.provisioning.compose.cli import Credential
 from parcelle.domain.provisioning.compose.engine import Engine
 from parcelle.domain.provisioning.compose.swarm import Content, Json, Network
-from parcelle.domain.provisioning.errors import SubnetTaken, TargetUnreachable, TryAgain
+from parcelle.domain.provisioning.errors import NoSwarm, SubnetTaken, TryAgain
 from parcelle.domain.provisioning.providers.swarm_state import Node, Record, Running, Seen, Task, task_of
 
 POLL_SECONDS: Final = 0.15
@@ -90,18 +90,16 @@ class Cluster:
         return int(major), int(minor)
 
     def require_manager(self) -> str:
-        """The id of the node that answers. Raises TargetUnreachable, saying what to do, when it leads no swarm."""
+        """The id of the node that answers. Raises NoSwarm, saying what to do, when it leads none."""
         with self.asked() as api:
             swarm = api.info().get("Swarm") or {}
         if swarm.get("LocalNodeState") != "active":
-            raise TargetUnreachable(
+            raise NoSwarm(
                 "The Docker Engine is in no swarm: run `docker swarm init` there, or choose the docker provider."
             )
         if not swarm.get("ControlAvailable"):
             managers = ", ".join(str(one["Addr"]).rpartition(":")[0] for one in swarm.get("RemoteManagers") or [])
-            raise TargetUnreachable(
-                f"This node of the swarm is a worker: give the target a manager's address ({managers})."
-            )
+            raise NoSwarm(f"This node of the swarm is a worker: give the target a manager's address ({managers}).")
         return str(swarm["NodeID"])
 
     # --- what there is ----------------------------------------------------------------------------------

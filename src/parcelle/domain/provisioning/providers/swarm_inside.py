@@ -20,11 +20,11 @@ from typing import Any, BinaryIO, Final
 import structlog
 
 from parcelle.core.logs import redact
-from parcelle.domain.provisioning.compose import inside, labels, volumes
+from parcelle.domain.provisioning.compose import inside, labels, render, volumes
 from parcelle.domain.provisioning.compose.engine import Engine
 from parcelle.domain.provisioning.compose.parts import Part
 from parcelle.domain.provisioning.compose.swarm import ONCE, Json, one_off
-from parcelle.domain.provisioning.errors import ProvisioningError, TryAgain
+from parcelle.domain.provisioning.errors import ProvisioningError, SubnetTaken, TryAgain
 from parcelle.domain.provisioning.providers.swarm_cluster import POLL_SECONDS, Cluster
 from parcelle.domain.provisioning.providers.swarm_state import Record, Running, Seen, Task, reason
 
@@ -77,10 +77,17 @@ def _job(cluster: Cluster, body: Json, name: str, *, timeout: float, secrets: It
             raise TryAgain(f"{name} took longer than {timeout:g} s")
         output = redact(cluster.logs(job, lines=_LOG_LINES).strip(), secrets)
         if ended.state != "complete":
+            if "ool overlaps" in reason(ended):
+                # The node has a network of its own there. What the job stands beside runs already, on the back network.
+                raise SubnetTaken(render.FRONT if _is_fronted(body) else render.BACK)
             raise ProvisioningError(f"{name} failed: {reason(ended)}: {output[-600:]}")
         return output
     finally:
         cluster.remove_services(filter(None, [cluster.service(job.id)]))
+
+
+def _is_fronted(body: Json) -> bool:
+    return any(network["Target"].endswith(f"_{render.FRONT}") for network in body["TaskTemplate"].get("Networks") or ())
 
 
 def _ended(cluster: Cluster, job: Running, give_up: float) -> Task | None:
