@@ -538,6 +538,25 @@ def test_an_image_without_a_shell_is_copied_for_as_well(yard: Yard, tmp_path: Pa
         yard.client.images.remove(str(empty.id))
 
 
+def test_what_only_an_image_declares_as_a_volume_goes_with_the_container(
+    yard: Yard, postgres_image: str, tmp_path: Path
+) -> None:
+    from parcelle.domain.provisioning.compose import volumes
+    from parcelle.domain.provisioning.compose.engine import Engine
+
+    ref = yard.belongings.new_ref()
+    engine = Engine({}, certificates=tmp_path)
+    asked_for = volumes.create(engine, ref, f"client-{ref.hex[:8]}", "one")
+    with volumes.reading(engine, ref, postgres_image, {"/from": asked_for}, folder="/from"):
+        (helper,) = yard.client.containers.list(all=True, filters={"label": f"io.parcelle.instance={ref}"})
+        declared = {mount["Name"] for mount in helper.attrs["Mounts"]} - {asked_for}
+    assert declared
+    for name in declared:
+        with pytest.raises(docker.errors.NotFound):
+            yard.client.volumes.get(name)
+    assert yard.client.volumes.get(asked_for).name == asked_for
+
+
 def test_a_standby_that_was_claimed_keeps_its_name_and_its_programs(yard: Yard) -> None:
     standby = replace(yard.spec(), name="standby-1a2b3c4d")
     yard.ensure(standby)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
@@ -15,7 +16,7 @@ from parcelle.domain.provisioning.providers import PROVIDERS, portainer_api
 from parcelle.domain.provisioning.providers.base import TargetHealth
 from parcelle.domain.provisioning.providers.null import NullProvider
 from parcelle.domain.provisioning.providers.portainer_api import Environment
-from tests.people import Cast
+from tests.people import NOW, Cast
 from tests.surfaces.backoffice.rows import World
 from tests.surfaces.backoffice.test_catalogue import form_of
 
@@ -353,4 +354,19 @@ def test_a_comparison_is_asked_of_a_worker(operator: Client, world: World) -> No
 
     answer = operator.get(f"/admin/provisioning/target/{world.target.pk}/compare/")
     assert answer.status_code == 302
-    assert ProcrastinateJob.objects.filter(task_name="provisioning.look_for_drift").count() == 1
+    jobs = ProcrastinateJob.objects.filter(task_name="provisioning.look_for_drift")
+    assert jobs.count() == 1
+    # The list follows it, then says whether it came to an end.
+    page = answer.headers["Location"]
+    html = operator.get(page).content.decode()
+    assert "is being compared" in html and "data-follow" in html
+    key = jobs.get().queueing_lock
+    world.target.findings.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM procrastinate_jobs WHERE queueing_lock = %s", [key])
+    Target.objects.filter(pk=world.target.pk).update(checked_at=NOW, problem="")
+    html = operator.get(page).content.decode()
+    assert "data-follow" not in html and "was last looked at" in html and "everything was as it should be" in html
+    Target.objects.filter(pk=world.target.pk).update(problem="nobody answers")
+    html = operator.get(page).content.decode()
+    assert "could not be compared" in html and "nobody answers" in html

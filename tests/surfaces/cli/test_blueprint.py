@@ -45,6 +45,19 @@ def test_a_compose_file_becomes_a_blueprint_that_is_sound(vendor: Path, settings
     assert _run("new", "shop", "--compose", vendor).code == 1
 
 
+def test_render_shows_what_a_repository_is_given(settings: Settings) -> None:
+    settings.BLUEPRINTS_DIR = needs.CHECKOUT / "blueprints"
+    done = _run("render", "erp-btp", "--slug", "dupont")
+    assert done.code == 0, done.out
+    shown = yaml.safe_load(done.out)
+    assert shown["name"] == "client-dupont"
+    assert shown["repository"]["path"] == "docker-compose.portainer.yml"
+    assert shown["variables"]["CLIENT_SLUG"] == "dupont"
+    assert (shown["variables"]["APP_PORT"], shown["variables"]["DB_PORT"]) == ("8080", "5432")
+    assert shown["variables"]["DB_PASSWORD"] == "[database_password]"
+    assert json.loads(_run("render", "erp-btp", "--json").out)["project"] == "client-acme"
+
+
 def test_render_shows_the_file_and_no_secret(vendor: Path) -> None:
     _run("new", "shop", "--compose", vendor)
     done = _run("render", "shop", "--slug", "dupont", "--publish")

@@ -106,7 +106,7 @@ def _put_on_sale() -> None:
     for row in (
         "| Targets, *Add* | name `here`, provider *Docker Engine*; leave the connection empty",
         "| Products, *Add* | name `Shop`, short name `shop`, blueprint `shop`, target `here` |",
-        '| Plans, *Add* | product `Shop`, name `Start`, short name `start`, limits `{"memory_mb": 1024, "cpus": 1}` |',
+        "| Plans, *Add* | product `Shop`, name `Start`, short name `start`, memory in MB `1024`, processors `1` |",
     ):
         assert row in GUIDE
     Target.objects.create(name="here", provider="docker")

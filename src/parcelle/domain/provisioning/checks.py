@@ -8,6 +8,7 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 from procrastinate.contrib.django import app as queue
+from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import AlreadyEnqueued
 
 from parcelle.domain.provisioning import drift, specs
@@ -51,10 +52,19 @@ def look(target: Target, *, now: datetime) -> None:
 
 def look_soon(target: Target) -> None:
     """Has a worker look; asking twice is asking once."""
-    key = f"drift:{target.pk}"
+    key = _key(target)
     task = queue.configure_task("provisioning.look_for_drift", queue="drift", queueing_lock=key, lock=key)
     with contextlib.suppress(AlreadyEnqueued), transaction.atomic():
         task.defer(target_id=str(target.pk))
+
+
+def is_looking(target: Target) -> bool:
+    """Whether a worker compares it now, or will."""
+    return ProcrastinateJob.objects.filter(queueing_lock=_key(target), status__in=("todo", "doing")).exists()
+
+
+def _key(target: Target) -> str:
+    return f"drift:{target.pk}"
 
 
 def look_everywhere() -> None:

@@ -100,6 +100,11 @@ def _encrypted(model: type[Model]) -> list[str]:
 
 
 class _CompletedList(ChangeList):
+    @property
+    def is_of_one(self) -> bool:
+        """Whether nothing narrows it but the row of another page that it belongs to."""
+        return not self.query and set(self.params) <= set(self.model_admin.belonging)  # type: ignore[attr-defined]
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if not self.query and not self.has_active_filters:
@@ -118,6 +123,8 @@ class Page(Readable, ModelAdmin):
     list_filter_sheet = True
     # Columns of UUIDs that a search for one finds, besides the row's own key.
     id_fields: Sequence[str] = ()
+    # Parameters by which other pages lead to what belongs to one of their rows: not what a person filters for.
+    belonging: Sequence[str] = ()
     # What its list says where nothing was searched or filtered for, and there is nothing.
     when_empty: str | Promise = ""
 

@@ -17,12 +17,12 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from parcelle.domain.provisioning import repairs, states
-from parcelle.domain.provisioning.models import Finding, Instance, Operation
+from parcelle.domain.provisioning import checks, repairs, states
+from parcelle.domain.provisioning.models import Finding, Instance, Operation, Target
 from parcelle.domain.provisioning.repairs import REMOVING
 from parcelle.domain.tenancy.models import Organization
 from parcelle.surfaces.backoffice import words
-from parcelle.surfaces.backoffice.base import Record, lean
+from parcelle.surfaces.backoffice.base import Record, as_uuid, found, lean
 from parcelle.surfaces.backoffice.changes import Changing, Forecast, Verb
 from parcelle.surfaces.backoffice.filters import RelatedFilter
 from parcelle.surfaces.backoffice.provisioning import Following, OperationLines
@@ -166,6 +166,8 @@ class FindingPage(Following, Changing, Record):
     search_help_text = _("Name, organization or identifier")
     id_fields = ["ref", "instance_id"]
     ordering = ["-opened_at"]
+    belonging = ("target__id__exact",)
+    list_before_template = "backoffice/compared.html"
     inlines = [OperationLines]
     actions_detail = ["repair_one", "remove_one"]
     fieldsets = [
@@ -186,6 +188,12 @@ class FindingPage(Following, Changing, Record):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Finding]:
         return lean(super().get_queryset(request), "target", "instance", "template", "template__target")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Of one target: how its comparison stands, until it is over."""
+        target = found(Target, as_uuid(request.GET.get("target__id__exact", "")))
+        asked = {"compared": target, "comparing": target is not None and checks.is_looking(target)}
+        return super().changelist_view(request, {**asked, **(extra_context or {})})
 
     def found_elsewhere(self, term: str) -> Q:
         customers = Organization.objects.filter(name__icontains=term)

@@ -241,7 +241,6 @@ class TargetPage(Page):
         if row is None:
             return HttpResponseRedirect(list_of(Target))
         checks.look_soon(row)
-        messages.success(request, gettext("%(name)s is being compared: what differs appears below.") % {"name": row})
         return HttpResponseRedirect(list_of(Finding, f"target__id__exact={row.pk}"))
 
     def _answer(

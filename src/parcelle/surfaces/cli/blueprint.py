@@ -49,15 +49,22 @@ def render(
     publish: Annotated[bool, typer.Option("--publish", help="With a port of the machine for the web service.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the compose file of an instance as it would run. Secrets stand there as their names in brackets."""
+    """Show the compose file of an instance as it would run. Secrets stand there as their names in brackets.
+
+    Where the compose file stays in a repository: which one, and the variables that it is given.
+    """
     found = checking.check(_folder(name))
     if found.blueprint is None or not found.is_sound:
         _tell(name, list(found.problems))
         raise typer.Exit(1)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,49}", slug):
         fail("A short name has small letters, digits and hyphens.")
+    example = checking.Example.of(found.blueprint, slug=slug)
+    if given := checking.given_to_portainer(example):
+        _show_given(example.name, given, as_json=as_json)
+        return
     try:
-        made = rendered(checking.Example.of(found.blueprint, slug=slug), publish=LOOPBACK if publish else "")
+        made = rendered(example, publish=LOOPBACK if publish else "")
     except BlueprintError as error:
         fail(str(error))
     files = {of.folder: sorted(file.name for file in of.files) for of in made.file_volumes}
@@ -104,6 +111,14 @@ def new(
         _tell(name, problems)
         typer.echo(f"Look at an instance of it: parcelle blueprint render {name}")
     raise typer.Exit(1 if any(not one.is_warning for one in problems) else 0)
+
+
+def _show_given(project: str, given: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"project": project, **given})
+        return
+    typer.echo("# The compose file stays in its repository; Portainer fetches it and gives it these variables.")
+    typer.echo(yaml.safe_dump({"name": project, **given}, sort_keys=False, allow_unicode=True), nl=False)
 
 
 def _asked() -> Path:

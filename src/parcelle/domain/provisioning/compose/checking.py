@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pydantic
 
-from parcelle.domain.catalog.blueprints import Blueprint, BlueprintError, ComposeRecipe
+from parcelle.domain.catalog.blueprints import Blueprint, BlueprintError, ComposeRecipe, fill
 from parcelle.domain.provisioning.compose import policy, values
 from parcelle.domain.provisioning.compose.answers import FileRefused
 from parcelle.domain.provisioning.compose.cli import Compose
@@ -18,7 +18,7 @@ from parcelle.domain.provisioning.compose.file import ComposeFile
 from parcelle.domain.provisioning.compose.judgement import judge
 from parcelle.domain.provisioning.compose.limits import shares
 from parcelle.domain.provisioning.compose.reading import Grants, Problem
-from parcelle.domain.provisioning.compose.render import APPLICATION, BACK, FRONT, recipe_of, render
+from parcelle.domain.provisioning.compose.render import APPLICATION, BACK, FRONT, recipe_of, render, variables_of
 from parcelle.domain.provisioning.compose.source import Source, Unreadable, read
 
 FILE: Final = "blueprint.yaml"
@@ -37,7 +37,7 @@ class Example:
     ref: UUID = field(default_factory=lambda: UUID(int=0))
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
-    ports: Mapping[str, int] = field(default_factory=lambda: {APPLICATION: 8080})
+    ports: Mapping[str, int] = field(default_factory=lambda: {APPLICATION: 8080, "database": 5432})
     subnets: Mapping[str, str] = field(default_factory=lambda: {FRONT: "10.201.0.0/28", BACK: "10.201.0.16/28"})
     limits: Mapping[str, float] = field(default_factory=dict)
 
@@ -53,6 +53,22 @@ class Example:
             },
             secrets={name: f"[{name}]" for name in secrets},
         )  # fmt: skip
+
+
+def given_to_portainer(example: Example) -> dict[str, Any] | None:
+    """Repository and variables of a stack whose compose file is not in the blueprint; None where it is."""
+    recipe = recipe_of(example.blueprint)
+    if recipe.repository is None:
+        return None
+    known = variables_of(example)
+    return {
+        "repository": {
+            "url": fill(recipe.repository.url, known),
+            "reference": recipe.repository.reference,
+            "path": recipe.repository.path,
+        },
+        "variables": {name: str(fill(template, known)) for name, template in recipe.variables.items()},
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -299,7 +299,7 @@ class Engine:
         with self.asked() as client:
             for name in stack.helpers:
                 with contextlib.suppress(NotFound):
-                    client.containers.get(name).remove(force=True)
+                    client.containers.get(name).remove(force=True, v=True)
 
     def remove(self, stack: Stack) -> None:
         """Takes away what is left of a stack, piece by piece; what will not go is not an error here: list again."""
@@ -310,7 +310,7 @@ class Engine:
                 all=True, filters={"label": labels.selector(stack.ref)}, sparse=True, ignore_removed=True
             ):
                 with contextlib.suppress(APIError):
-                    container.remove(force=True)
+                    container.remove(force=True, v=True)
             for name in stack.networks:
                 with contextlib.suppress(APIError):
                     _remove_network(client.networks.get(name))

@@ -130,7 +130,8 @@ def _helper(
         yield helper
     finally:
         with engine.asked():
-            helper.remove(force=True)
+            # With what the image declares as a volume and nobody asked for.
+            helper.remove(force=True, v=True)
 
 
 def _finish(helper: Container) -> None:

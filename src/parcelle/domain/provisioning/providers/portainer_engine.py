@@ -172,7 +172,8 @@ class ProxiedEngine:
 
     def remove(self, kind: str, identifier: str) -> None:
         """One container, network, volume, service, secret or config; what will not go is seen by listing again."""
-        query = {"force": True} if kind in {"containers", "volumes"} else None
+        # A container with the volumes that only its image asked for: nothing would ever remove them.
+        query = {"containers": {"force": True, "v": True}, "volumes": {"force": True}}.get(kind)
         with contextlib.suppress(EngineRefused):
             self._ask("DELETE", f"/{kind}/{identifier}", query)
 
