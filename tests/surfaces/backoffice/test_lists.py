@@ -89,7 +89,7 @@ def test_what_is_never_shown_is_not_even_read(operator: Client, cast: Cast) -> N
 def test_an_empty_list_says_what_will_be_there_and_speaks_of_filters_only_where_some_are_set(operator: Client) -> None:
     page = reverse("admin:provisioning_finding_changelist")
     html = operator.get(page).content.decode()
-    assert "everything was as it should be" in html
+    assert "No difference is known" in html
     assert "Show the whole list" not in html
     for asked in ("?q=nothing", "?kind__exact=missing"):
         html = operator.get(page + asked).content.decode()

@@ -157,7 +157,7 @@ class FindingPage(Following, Changing, Record):
     verbs = [REPAIR, REMOVE]
     confirmation_columns = (_("Finding"), _("Target"))
     when_empty = _(
-        "At the last comparison everything was as it should be: nothing missing, stopped, half-made or unknown. "
+        "No difference is known: nothing missing, stopped, half-made or unknown. "
         "What was found before is under “Filters”."
     )
     list_display = ["name", "kind_badge", "target_link", "number_of_parts", "found", "seen", "gone"]
