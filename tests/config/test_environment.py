@@ -43,3 +43,12 @@ def test_a_number_that_is_none_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PARCELLE_PORT", "many")
     with pytest.raises(SystemExit, match="PARCELLE_PORT must be a whole number, not 'many'"):
         environment.number("PARCELLE_PORT", 8000)
+
+
+@pytest.mark.parametrize("port", ["0", "32768", "-1"])
+def test_a_first_port_that_leaves_none_to_lease_is_one_sentence(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARCELLE_FIRST_APPLICATION_PORT", port)
+    with pytest.raises(SystemExit, match=f"must be a port from 1 to 32767, not {port}"):
+        environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080)
+    monkeypatch.setenv("PARCELLE_FIRST_APPLICATION_PORT", "32767")
+    assert environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080) == 32767

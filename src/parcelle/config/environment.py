@@ -7,6 +7,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+# The highest port that applications are given.
+LAST_PORT = 32767
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
@@ -60,3 +62,11 @@ def number(name: str, default: int) -> int:
         return int(text)
     except ValueError:
         raise SystemExit(f"{name} must be a whole number, not {text!r}.") from None
+
+
+def first_port(name: str, default: int) -> int:
+    """From where on ports are leased. Those above the last one Linux gives to outgoing connections."""
+    port = number(name, default)
+    if not 1 <= port <= LAST_PORT:
+        raise SystemExit(f"{name} must be a port from 1 to {LAST_PORT}, not {port}.")
+    return port

@@ -270,8 +270,9 @@ DOCUMENT_FONTS = str(_inter) if _inter.is_dir() else ""
 COUNTRY_HEADER = environment.read("PARCELLE_COUNTRY_HEADER") or ""
 # Where instances in containers get their networks from; must not overlap with networks of the targets.
 SUBNET_POOL = environment.read("PARCELLE_SUBNET_POOL") or "10.201.0.0/16"
-FIRST_APPLICATION_PORT = environment.number("PARCELLE_FIRST_APPLICATION_PORT", 8080)
-FIRST_DATABASE_PORT = environment.number("PARCELLE_FIRST_DATABASE_PORT", 5432)
+FIRST_APPLICATION_PORT = environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080)
+FIRST_DATABASE_PORT = environment.first_port("PARCELLE_FIRST_DATABASE_PORT", 5432)
+LAST_PORT = environment.LAST_PORT
 API_REQUESTS_PER_MINUTE = environment.number("PARCELLE_API_REQUESTS_PER_MINUTE", 600)
 API_CREATIONS_PER_MINUTE = environment.number("PARCELLE_API_CREATIONS_PER_MINUTE", 20)
 TRIAL_ACTIONS_ADDRESS_LIMIT = environment.number("PARCELLE_TRIALS_PER_HOUR", 10)

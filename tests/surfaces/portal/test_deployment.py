@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import AsyncClient, Client
 
 from parcelle.core import states as transitions
 from parcelle.domain.provisioning import states
-from parcelle.domain.provisioning.models import Instance, Step
+from parcelle.domain.provisioning.models import Instance, Operation, Step
 from parcelle.surfaces.portal import live as live_pages
 from tests.surfaces.portal.companies import Company
 
@@ -28,6 +30,16 @@ def live(company: Company) -> Instance:
     instance = company.instance("live", url="http://localhost:8085")
     company.operation(instance, "succeeded", done=9)
     return instance
+
+
+def test_how_long_a_later_repair_took_is_not_shown_as_the_time_of_setting_up(
+    owner_client: Client, company: Company, live: Instance
+) -> None:
+    Operation.objects.update(finished_at=F("created_at") + timedelta(seconds=4))
+    assert "a été installé en" in text_of(owner_client.get(f"/deployments/{live.pk}"))
+    Operation.objects.update(kind="repair")
+    page = text_of(owner_client.get(f"/deployments/{live.pk}"))
+    assert "a été installé en" not in page and "votre connexion a été testée" in page
 
 
 def watcher_of(instance: Instance) -> Client:

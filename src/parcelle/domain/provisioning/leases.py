@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from parcelle.domain.provisioning.errors import TargetFull
 from parcelle.domain.provisioning.models import PortLease, SubnetLease, Target
 
-LAST_PORT = 32767
+LAST_PORT: int = settings.LAST_PORT
 # Room for thirteen containers, the gateway and two addresses that nobody can have.
 SUBNET_PREFIX = 28
 

@@ -126,7 +126,8 @@ class Deployment:
 
     @property
     def seconds(self) -> float | None:
-        return self.progress.seconds if self.progress else None
+        """How long it took to create the instance; None when something else was done to it since."""
+        return self.progress.seconds if self.progress and self.progress.kind == "create" else None
 
     @property
     def current(self) -> Line | None:
