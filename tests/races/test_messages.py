@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.db.models import Model, QuerySet
 
+from parcelle.core.compiled import Compiled
 from parcelle.core.models import Fact
 from parcelle.domain.billing import gateways, intake, orders, payments, webhooks
 from parcelle.domain.billing.gateways import fake
@@ -146,6 +147,9 @@ def careless(approved: Payment, monkeypatch: pytest.MonkeyPatch) -> None:
             setattr(row, name, value)
 
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_how: rows)
+    # These were compiled with their locks.
+    for name in ("_order_of_payment_locked", "_locked"):
+        monkeypatch.setattr(payments, name, Compiled(getattr(payments, name).make))
     monkeypatch.setattr(payments, "move", move)
     monkeypatch.setattr(orders, "move", move)
     # Two have read how things stand before either writes.

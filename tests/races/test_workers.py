@@ -61,10 +61,11 @@ def test_one_of_eight_workers_does_it_once(operation: Operation, provider: Count
 def test_control_without_the_lease_several_do_it(
     operation: Operation, provider: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def claim_anyway(operation_id: UUID, _worker: str, _now: object) -> Operation:
+    def claim_anyway(operation_id: UUID, _worker: str, _now: object) -> runner.Taken:
         until = timezone.now() + timedelta(minutes=1)
         Operation.objects.filter(pk=operation_id).update(worker="everybody", lease_until=until)
-        return Operation.objects.select_related("instance__target", "instance__product").get(pk=operation_id)
+        operation = Operation.objects.select_related("instance__target", "instance__product").get(pk=operation_id)
+        return runner.Taken(operation, list(operation.steps.all()))
 
     begin = meeting(runner._Runner.__init__)
     monkeypatch.setattr(runner, "_claim", claim_anyway)

@@ -41,11 +41,11 @@ class Compiled[Row]:
     """
 
     def __init__(self, make: Callable[[], models.QuerySet[Any, Row]]) -> None:
-        self._make = make
+        self.make = make
 
     @cached_property
     def _compiled(self) -> tuple[models.QuerySet[Any, Row], Any, str, tuple[Any, ...]]:
-        rows = self._make()
+        rows = self.make()
         compiler = rows.query.get_compiler(using=connection.alias)
         statement, parameters = compiler.as_sql()
         return rows, compiler, statement, tuple(parameters)
