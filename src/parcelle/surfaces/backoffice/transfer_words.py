@@ -64,7 +64,9 @@ PROPOSALS: Words = {
 PROPOSAL_MEANINGS: Words = {
     "exact": _("The amount is exactly what is missing. The order is paid by it."),
     "known": _("Somebody confirmed this money by hand: the line is only noted as its proof, nothing is counted twice."),
-    "partial": _("It is less than what is missing: it is counted, and the customer is told what is still missing."),
+    "partial": _(
+        "It is less than what is missing: it is counted, and the page of their order shows the customer the rest."
+    ),
     "over": _("It is more than what is missing: the order is paid, and the rest becomes the customer’s credit."),
     "currency": _("It is in another currency: it is parked, and the order stays unpaid until you have settled it."),
     "again": _("This transfer is paid already: all of it becomes the customer’s credit."),
