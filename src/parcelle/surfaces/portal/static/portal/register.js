@@ -37,7 +37,7 @@ const refresh = async () => {
 const quietly = () => refresh().catch(() => { /* the sum is asked for again at the next change */ });
 
 // What was typed outlives a reload and a sign-in in this tab, and no longer; what the server filled in stays.
-const kept = ["kind", "last_name", "first_name", "company", "email", "phone", "country", "address", "postcode", "city", "vat_number", "siren"];
+const kept = ["kind", "last_name", "first_name", "company", "email", "phone", "country", "address", "postcode", "city", "vat_number", "siren", "coupon"];
 const draft = "parcelle.order";
 const keep = () => {
   const values = [...kept, ...[...addOns].map((field) => field.name)].map((name) => [name, form.elements[name].value]);
@@ -66,7 +66,7 @@ form.elements.vat_number.addEventListener("change", soon);
 addOns.forEach((field) => field.addEventListener("input", soon));
 coupon.addEventListener("input", soon);
 apply.addEventListener("click", (event) => { event.preventDefault(); quietly(); });
-remove.addEventListener("click", () => { coupon.value = ""; coupon.focus(); quietly(); });
+remove.addEventListener("click", () => { coupon.value = ""; coupon.focus(); keep(); quietly(); });
 form.addEventListener("submit", (event) => {
   if (event.submitter?.name === "other") return;
   if (form.dataset.sent) { event.preventDefault(); return; }
