@@ -89,6 +89,8 @@ class RefundLines(RefundColumns, Lines):
 class RefundPage(RefundColumns, WithActors, Record):
     when_empty = _("Refunds are made on the page of a payment.")
     list_display = ["of", "state_badge", "amount", "how", "asked_by", "created", "settled", "trouble"]
+    # The first column leads to the payment.
+    list_display_links = ["amount"]
     list_filter = ["state", "by_hand", "created_at"]
     search_fields = ["payment__number", "payment__order__number", "provider_id", "reason"]
     search_help_text = _("Number of the payment or order, reason or identifier")
