@@ -155,7 +155,8 @@ class Changing(PageMixin):
             return self._confirm(request, verb, [row], back=page_of(row), form=form)
         row.given = form.cleaned_data if form is not None else {}
         [(_row, done, sentence)] = self._carry_out(request, verb, [row])
-        messages.add_message(request, messages.SUCCESS if done else messages.ERROR, f"{row}: {sentence}")
+        said = _("%(row)s: %(sentence)s") % {"row": row, "sentence": sentence}
+        messages.add_message(request, messages.SUCCESS if done else messages.ERROR, said)
         return HttpResponseRedirect(page_of(row))
 
     def several(self, request: HttpRequest, verb: Verb, rows: QuerySet[Any]) -> HttpResponse | None:

@@ -152,7 +152,7 @@ class EventLines(Lines):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).order_by("at")
 
-    @admin.display(description=_("Event"))
+    @admin.display(description=_("What happened"))
     def event(self, row: Any) -> str:
         return words.word(words.JOB_EVENTS, row.type)
 

@@ -137,7 +137,7 @@ class OpenFilter(admin.SimpleListFilter):
         yield {
             "selected": self.value() not in ("gone", "all"),
             "query_string": changelist.get_query_string(remove=[self.parameter_name]),
-            "display": _("Open"),
+            "display": _("Still open"),
         }
         for value, title in self.lookup_choices:
             yield {

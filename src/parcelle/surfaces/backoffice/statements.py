@@ -509,7 +509,7 @@ class StatementLinePage(WithActors, Record):
                 (_("Reference"), link_to(transfer, references.grouped(transfer.reference))),
                 (_("State"), badge(transfer.state, transfer.get_state_display())),
                 (_("Expected"), money(transfer.amount)),
-                (_("Missing"), money(transfer.missing)),
+                (_("Still missing"), money(transfer.missing)),
                 (_("Order"), transfer.payment.order.number),
                 (_("Customer"), transfer.payment.order.email),
             ]
