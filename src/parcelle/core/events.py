@@ -153,9 +153,9 @@ def _plain(value: Any) -> Any:
 # --- delivering ---------------------------------------------------------------------------------------------
 
 _TAKE = """
-    UPDATE core_reaction SET taken_until = %(until)s WHERE id IN (
+    UPDATE core_reaction SET taken_until = %(until)s WHERE id = ANY(ARRAY(
         SELECT id FROM core_reaction WHERE taken_until IS NULL OR taken_until < %(now)s
-        ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+        ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED))
     RETURNING id, fact_id, function
 """
 _facts = Compiled(lambda: Fact.objects.filter(any_of("id", "keys")))

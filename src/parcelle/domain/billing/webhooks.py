@@ -69,11 +69,11 @@ def retry(event_id: int, *, actor: str, now: datetime) -> None:
 # --- dealing with them --------------------------------------------------------------------------------------
 
 _TAKE = """
-    UPDATE billing_gatewayevent SET wait_until = %(until)s, attempts = LEAST(attempts + 1, 100) WHERE id IN (
+    UPDATE billing_gatewayevent SET wait_until = %(until)s, attempts = LEAST(attempts + 1, 100) WHERE id = ANY(ARRAY(
         SELECT id FROM billing_gatewayevent
         WHERE state IN ('received', 'failed')
             AND (state = 'received' AND wait_until IS NULL OR wait_until < %(now)s)
-        ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+        ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED))
     RETURNING id, gateway, subject
 """
 

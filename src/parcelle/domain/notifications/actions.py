@@ -64,9 +64,9 @@ def send(
 
 
 _TAKE = """
-    UPDATE notifications_message SET due_at = %(until)s, attempts = LEAST(attempts + 1, 100) WHERE id IN (
+    UPDATE notifications_message SET due_at = %(until)s, attempts = LEAST(attempts + 1, 100) WHERE id = ANY(ARRAY(
         SELECT id FROM notifications_message WHERE due_at <= %(now)s
-        ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+        ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED))
     RETURNING id
 """
 _messages = Compiled(lambda: Message.objects.filter(any_of("id", "keys")))

@@ -201,11 +201,11 @@ _TAKE = """
         worker = %(worker)s, lease_until = %(until)s, resume_at = NULL,
         started_at = COALESCE(started_at, %(now)s),
         state = CASE WHEN state = 'undoing' THEN 'undoing' ELSE 'running' END
-    WHERE id IN (
+    WHERE id = ANY(ARRAY(
         SELECT id FROM provisioning_operation
         WHERE state IN ('queued', 'waiting', 'running', 'undoing') AND (lease_until IS NULL OR lease_until < %(now)s)
           AND (id = %(id)s OR %(id)s IS NULL AND (resume_at IS NULL OR resume_at <= %(now)s))
-        ORDER BY kind = ANY(%(urgent)s) DESC, created_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+        ORDER BY kind = ANY(%(urgent)s) DESC, created_at LIMIT %(most)s FOR UPDATE SKIP LOCKED))
     RETURNING id
 """
 
