@@ -28,13 +28,12 @@ def database(url: str) -> dict[str, object]:
     if environment.flag("PARCELLE_DATABASE_PREPARE", True):
         options |= {"server_side_binding": True, "prepare_threshold": 3}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "parcelle.core.database",
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": host,
         "PORT": port,
-        # A pooled connection may be older than the last restart of PostgreSQL.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
     }

@@ -60,7 +60,7 @@ def send(
         due_at=now,
     )
     if insert_unless_taken(message):
-        dispatch.wake(SOURCE)
+        dispatch.wake_now_and_then(SOURCE)
 
 
 _TAKE = """

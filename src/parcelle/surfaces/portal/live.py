@@ -23,6 +23,11 @@ _LOOK_AGAIN_SECONDS = 5
 Look = Callable[[], tuple[str, bool]]
 
 
+def is_stream(path: str) -> bool:
+    """Whether a stream is asked for: they are what must not take a thread for as long as it lasts."""
+    return path.endswith("/events")
+
+
 def stream(look: Look, *, topic: str) -> StreamingHttpResponse:
     """Sends `progress` events with the fragment whenever it changed, and `finished` at the end.
 
