@@ -33,7 +33,12 @@ from parcelle.domain.billing.events import (
     TrialEnded,
     TrialReminderDue,
 )
-from parcelle.domain.billing.transfer_events import TransferAsked, TransferReceiptRejected
+from parcelle.domain.billing.transfer_events import (
+    TransferApproved,
+    TransferAsked,
+    TransferConfirmed,
+    TransferReceiptRejected,
+)
 from parcelle.domain.provisioning.events import (
     DomainBroken,
     DomainLive,
@@ -104,6 +109,8 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     PaymentLeftDeclined: (open_orders.tell_declined,),
     TransferAsked: (transfer_mails.tell_where_to,),
     TransferReceiptRejected: (transfer_mails.tell_rejected,),
+    TransferConfirmed: (transfer_mails.tell_missing,),
+    TransferApproved: (transfer_mails.tell_missing,),
     MethodRemoved: (automatic_payment.forget,),
     PaymentRefunded: (invoices.credit_refund,),
     InvoiceFinalised: (invoices.send, invoices.hand_over),

@@ -1,4 +1,5 @@
-"""Bank transfers, for who has left the page: where the money goes, and that a receipt proved nothing."""
+"""Bank transfers, for who has left the page: where the money goes, what of it is missing, and that a receipt proved
+nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from parcelle.core.models import Fact
-from parcelle.domain.billing import order_links, references
+from parcelle.core.money import Money
+from parcelle.domain.billing import order_links, references, transfer_states, transfers
 from parcelle.domain.billing.models import Transfer
 from parcelle.domain.notifications import actions as notifications
 from parcelle.journeys.open_orders import name_of
@@ -16,18 +18,44 @@ from parcelle.journeys.open_orders import name_of
 def tell_where_to(fact: Fact) -> None:
     """The mail with everything a bank asks for, for whoever makes the transfer later or is not the one who ordered."""
     transfer = _transfer_of(fact)
-    told = transfer.told
     _send(
         transfer,
         "transfer_asked",
         f"transfer-asked:{transfer.payment_id}",
         amount=transfer.payment.amount.format(transfer.payment.order.language),
-        holder=told["holder"],
-        iban=references.grouped(told["iban"]),
-        bic=told.get("bic", ""),
-        bank=told.get("bank", ""),
-        reference=references.grouped(transfer.reference),
+        **_account(transfer),
     )
+
+
+def tell_missing(fact: Fact) -> None:
+    """Less has arrived than was ordered: how much is missing, and where to; once per sum that has arrived.
+
+    Not for what banks may have kept of it: that the vendor accepts, or asks for himself.
+    """
+    transfer = _transfer_of(fact)
+    short = transfer.missing > transfers.opened().tolerance(transfer.currency)
+    if transfer.state != transfer_states.PARTIAL or not short:
+        return
+    language = transfer.payment.order.language
+    _send(
+        transfer,
+        "transfer_partial",
+        f"transfer-partial:{transfer.payment_id}:{transfer.received_minor}",
+        amount=Money(transfer.received_minor, transfer.currency).format(language),
+        rest=transfer.missing.format(language),
+        **_account(transfer),
+    )
+
+
+def _account(transfer: Transfer) -> dict[str, str]:
+    told = transfer.told
+    return {
+        "holder": told["holder"],
+        "iban": references.grouped(told["iban"]),
+        "bic": told.get("bic", ""),
+        "bank": told.get("bank", ""),
+        "reference": references.grouped(transfer.reference),
+    }
 
 
 def tell_rejected(fact: Fact) -> None:

@@ -673,6 +673,7 @@ def opened(momo: Momo, *, production: bool = False, **changes: str) -> MtnMomoGa
         (False, {"environment": "sandbox", "base_url": markets.PRODUCTION_URL}, "is not served by"),
         (False, {"environment": "mtnfrance"}, "no target environment"),
         (False, {"environment": "mtnghana"}, "Ask MTN which currency mtnghana takes"),
+        (False, {"environment": "mtncameroon", "currency": "eur"}, "takes XAF only"),
         (False, {"api_key": ""}, "api_key is missing"),
         (False, {"api_user": "me"}, "no UUID of version 4"),
         (False, {"callback_host": "https://example.com/x"}, "a host name alone"),
@@ -688,6 +689,7 @@ def test_settings_that_are_wrong_are_told(momo: Momo, production: bool, changes:
 def test_settings_of_the_simulator_are_right(momo: Momo) -> None:
     assert opened(momo).problems() == []
     assert opened(momo, disbursement_subscription_key="").problems() == []
+    assert opened(momo, currency="XAF").problems() == []
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,8 @@ def test_add_ons_are_shown_and_ordered_beside_a_plan(nobody: Asking, operator: A
     assert made["subtotal"]["minor"] == 4900 + 1500
     assert [(one["quantity"], one["amount"]["minor"]) for one in made["addOns"]] == [(3, 1500)]
     refused = order(operator, shelf, addOns=[{"addOnId": str(extra.pk), "quantity": 6}])
-    assert refused.status_code == 409 and content(refused)["errors"][0]["code"] == "too_many"
+    assert (refused.status_code, kind_of(refused)) == (409, "add-on-refused")
+    assert content(refused)["errors"][0]["code"] == "too_many"
 
     # A code is judged by the same sum as the order it would be used for.
     coupon(percent=10)

@@ -48,6 +48,7 @@ CONTEXT: dict[str, Any] = {
     "iban": "FR14 2004 1010 0505 0001 3M02 606",
     "bic": "PSSTFRPPXXX",
     "bank": "La Banque",
+    "rest": "20,00\N{NO-BREAK SPACE}€",
     "reference": "RF18 PAR2 0260 0000 1",
     "open_until": "2026-03-16T09:00:00+00:00",
     "ends_at": "2026-04-01T09:00:00+00:00",
@@ -61,7 +62,7 @@ KINDS = (
     *("order_paid", "delivery_delayed", "delivery_by_hand"),
     *("renewal_due", "renewal_overdue", "subscription_renewed", "subscription_suspended"),
     "subscription_read_only",
-    *("billing_details", "receipt_rejected", "transfer_asked"),
+    *("billing_details", "receipt_rejected", "transfer_asked", "transfer_partial"),
     *("renewal_automatic", "charge_declined", "renewal_too_late", "price_changing", "price_stays"),
     *("subscription_cancelled", "subscription_ending", "plan_changed", "plan_change_scheduled"),
 )

@@ -416,4 +416,7 @@ ERRORS |= {
     "verifyBankTransfer": [{"pointer": "#/bankReference", "code": "missing", "detail": "This field is required."}],
     "validateCoupon": [{"pointer": "#/code", "code": "missing", "detail": "This field is required."}],
 }
-DETAILS |= {"coupon-refused": "This code has been used up."}
+DETAILS |= {
+    "coupon-refused": "This code has been used up.",
+    "add-on-refused": "This add-on is not sold with this plan.",
+}

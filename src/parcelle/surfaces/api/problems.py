@@ -74,6 +74,11 @@ KINDS: dict[str, Kind] = {
     "not-on-sale": Kind(
         409, _("This price is no longer on sale"), _("Read the plans again: a price that changed has a new `priceId`.")
     ),
+    "add-on-refused": Kind(
+        409,
+        _("An add-on cannot be had like this"),
+        _("`errors` says why: it is not sold with this plan, or not so many of it. Read the plans again."),
+    ),
     "coupon-refused": Kind(409, _("The coupon cannot be used"), _("Order without it, or with another one.")),
     "order-closed": Kind(
         409, _("Nothing can be paid on this order any more"), _("It is paid or has lapsed: look at its `status`.")

@@ -230,7 +230,7 @@ def quantities(wanted: Iterable[WantedAddOn]) -> dict[UUID, int]:
 
 def add_on_problem(refused: AddOnRefused) -> Problem:
     detail = str(refusals.ADD_ONS[refused.code])
-    return Problem("not-on-sale", detail, errors=[{"pointer": "#/addOns", "code": refused.code, "detail": detail}])
+    return Problem("add-on-refused", detail, errors=[{"pointer": "#/addOns", "code": refused.code, "detail": detail}])
 
 
 class OrderedAddOn(Camel):

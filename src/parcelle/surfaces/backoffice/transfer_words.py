@@ -65,7 +65,8 @@ PROPOSAL_MEANINGS: Words = {
     "exact": _("The amount is exactly what is missing. The order is paid by it."),
     "known": _("Somebody confirmed this money by hand: the line is only noted as its proof, nothing is counted twice."),
     "partial": _(
-        "It is less than what is missing: it is counted, and the page of their order shows the customer the rest."
+        "It is less than what is missing: it is counted, and the customer reads what is missing, by mail as well "
+        "where it is more than banks keep."
     ),
     "over": _("It is more than what is missing: the order is paid, and the rest becomes the customer’s credit."),
     "currency": _("It is in another currency: it is parked, and the order stays unpaid until you have settled it."),

@@ -366,6 +366,7 @@ MESSAGES: Words = {
     "trial_suspended": _("Trial suspended"),
     "instance_archived": _("Instance archived"),
     "transfer_asked": _("How to make a transfer"),
+    "transfer_partial": _("Part of a transfer arrived"),
     "receipt_rejected": _("Receipt turned down"),
     "order_open": _("Reminder of an unpaid order"),
     "payment_declined": _("Declined payment"),

@@ -29,7 +29,9 @@ _QUESTIONS_PER_MINUTE = 60
     operation_id="validateCoupon",
     summary="Whether a code can be used",
     response={200: sales.CouponAnswer},
-    openapi_extra=problems_of("malformed-json", "body-too-large", "unsupported-media-type", "not-on-sale"),
+    openapi_extra=problems_of(
+        "malformed-json", "body-too-large", "unsupported-media-type", "not-on-sale", "add-on-refused"
+    ),
 )
 @once
 def validate(request: HttpRequest, body: sales.ValidateCoupon) -> Answer[sales.CouponAnswer]:

@@ -88,7 +88,7 @@ def index(
     operation_id="createOrder",
     summary="Order a plan",
     response={201: sales.OrderDetails},
-    openapi_extra=problems_of(*_BODY, "forbidden", "not-on-sale", "coupon-refused"),
+    openapi_extra=problems_of(*_BODY, "forbidden", "not-on-sale", "add-on-refused", "coupon-refused"),
 )
 @once
 def create(request: HttpRequest, response: HttpResponse, body: sales.CreateOrder) -> Answer[sales.OrderDetails]:

@@ -80,6 +80,8 @@ class Setup:
             found.append("Real money needs https in base_url, or no base_url at all.")
         if not self.production and not self.market.sandbox and not elsewhere:
             found.append(f"{self.market.name} takes real money: switch “real money” on, or use the sandbox.")
+        if self.market.currency and self._given.get("currency", "").upper() not in {"", self.market.currency}:
+            found.append(f"{self.market.name} takes {self.market.currency} only: leave currency empty.")
         if not elsewhere and self.url != self.market.url:
             found.append(f"{self.market.name} is not served by {self.url}: leave base_url empty.")
         return found
