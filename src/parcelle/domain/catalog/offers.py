@@ -167,6 +167,28 @@ def price(price_id: UUID) -> Price | None:
 _price = Compiled(lambda: _on_sale().select_related("plan__product").filter(pk=Given("id")))
 
 
+def other_interval(price: Price) -> Price | None:
+    """What the same plan costs when it is paid as often as the other choice has it; None where there is none."""
+    return _other_interval.first(plan=price.plan_id, currency=price.currency, interval=price.interval)
+
+
+_other_interval = Compiled(
+    lambda: (
+        Price.objects.filter(plan=Given("plan"), currency=Given("currency"), retired_at=None)
+        .exclude(interval=Given("interval"))
+        .order_by("interval", "pk")[:1]
+    )
+)
+
+
+def included_in(plan_id: UUID, *, most: int) -> list[PlanFeature]:
+    """The first of what a plan includes, with their features."""
+    return _included(plan=plan_id)[:most]
+
+
+_included = Compiled(lambda: PlanFeature.objects.select_related("feature").filter(plan=Given("plan")))
+
+
 def add_ons(price: Price) -> list[AddOnPrice]:
     """What can be had beside a plan at this price, as it is sold now."""
     return _add_ons(plan=price.plan_id, product=price.plan.product_id, interval=price.interval, currency=price.currency)

@@ -14,6 +14,7 @@ from parcelle.domain.billing.baskets import Basket
 from parcelle.domain.billing.models import Order
 from parcelle.domain.billing.quotes import Quote
 from parcelle.domain.billing.taxes import Decision
+from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import AddOn, Plan, PlanFeature
 from parcelle.surfaces.refusals import WHY_NO_TAX
 
@@ -98,4 +99,4 @@ class Summary:
 
     @property
     def included(self) -> list[PlanFeature]:
-        return list(self.plan.included.select_related("feature")[:6])
+        return offers.included_in(self.plan.pk, most=6)

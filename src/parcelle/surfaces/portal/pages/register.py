@@ -104,7 +104,7 @@ def _page(
         if form.is_bound
         else request.GET.dict() | {name: form.get_initial_for_field(form.fields[name], name) for name in form.fields}
     )
-    other = _other_interval(price)
+    other = offers.other_interval(price)
     chosen_ones = quantities(said, price)
     context = {
         "form": form,
@@ -176,11 +176,6 @@ def _price(request: HttpRequest) -> Price | None:
         return orders.price_on_sale(uuid.UUID(wanted))
     except (ValueError, NotOnSale):
         return None
-
-
-def _other_interval(price: Price) -> Price | None:
-    rows = Price.objects.filter(plan=price.plan, currency=price.currency, retired_at=None)
-    return rows.exclude(interval=price.interval).first()
 
 
 def _country(request: HttpRequest) -> str:
