@@ -60,7 +60,7 @@ PROBLEMS: dict[str, tuple[Promise, Promise]] = {
     ),
     "travelling": (
         _("Some of the DNS knows your records, some does not yet."),
-        _("There is nothing to do: this passes by itself, usually within an hour."),
+        _("There is nothing to do: this sorts itself out, usually within an hour."),
     ),
     "dns_silent": (
         _("The DNS does not answer us at the moment."),
