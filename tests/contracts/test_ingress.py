@@ -405,6 +405,20 @@ def test_many_slow_visitors_do_not_keep_the_page_from_others(held_route: Route) 
             connection.close()
 
 
+def test_an_application_on_another_machine_has_its_address_there(port_front: PortFront, held_route: Route) -> None:
+    front = port_front.ingress
+    elsewhere = replace(held_route, ref=uuid.uuid4(), upstream=f"10.99.0.7:{held_route.port}")
+    assert front.address(elsewhere) == f"http://10.99.0.7:{held_route.port}"
+    assert front.address(held_route) == f"http://localhost:{held_route.port}"
+    # The same port of this machine belongs to somebody else, whose page stays whatever becomes of the other one.
+    another = replace(PAGE, status=402)
+    for change in (held(elsewhere, another), elsewhere):
+        front.publish(change)
+    front.make_way(elsewhere)
+    front.withdraw(replace(elsewhere, upstream=""))
+    assert ask(f"http://127.0.0.1:{held_route.port}")[0] == 503
+
+
 def test_a_port_where_something_else_answers_is_not_called_held(
     port_front: PortFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from parcelle.domain.provisioning.errors import TryAgain
@@ -34,7 +35,7 @@ class Route:
     ref: UUID
     slug: str
     state: RouteState
-    # Where the application listens on this machine; only for ingresses whose addresses are ports.
+    # Where the application listens on its machine; only for ingresses whose addresses are ports.
     port: int | None = None
     # "host:port" under which the ingress reaches the application.
     upstream: str = ""
@@ -43,6 +44,12 @@ class Route:
     health_path: str = "/"
     # What answers while the route is not live, for ingresses that cannot ask the site for it.
     page: Page | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the application runs on this machine; what has no upstream yet counts as such."""
+        host = urlsplit(f"//{self.upstream}").hostname or "localhost"
+        return host in {"localhost", "::1"} or host.startswith("127.")
 
     @property
     def sound(self) -> bool:

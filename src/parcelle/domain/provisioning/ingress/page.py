@@ -54,10 +54,17 @@ class Page:
         words = self.words[language]
         return headers, words.html if as_html else words.text
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
+    def to_json(self, *, of: str = "") -> str:
+        """As a file; `of` says whose page it is."""
+        return json.dumps({**asdict(self), "of": of}, ensure_ascii=False)
+
+    @staticmethod
+    def owner(text: str) -> str:
+        """Whose page this file is; empty when it does not say."""
+        return str(json.loads(text).get("of", ""))
 
     @classmethod
     def from_json(cls, text: str) -> Page:
         values = json.loads(text)
+        values.pop("of", None)
         return cls(**{**values, "words": {name: Wording(**words) for name, words in values["words"].items()}})

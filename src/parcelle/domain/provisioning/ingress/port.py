@@ -1,11 +1,13 @@
-"""Addresses are ports of this machine: the embedded default. A live application listens on its port itself.
+"""Addresses are ports: the embedded default. A live application listens on its port itself.
 
-While an instance is suspended, one small process (`holding`) listens in its place. It is told through files:
-`<folder>/<port>.json` is the page for that port, no file means that nobody listens there.
+While an instance on this machine is suspended, one small process (`holding`) listens in its place. It is told through
+files: `<folder>/<port>.json` is the page for that port and says whose it is, no file means that nobody listens there.
+An application on another machine has its address there, and none answers while it rests: the same port here is another's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.conf import settings
 
@@ -37,22 +40,22 @@ class PortIngress:
         return cls(folder=Path(settings.HOME) / "ingress", host=urlsplit(settings.PUBLIC_URL).hostname or "localhost")
 
     def address(self, route: Route) -> str:
-        return f"http://{self.host}:{route.port}" if route.port else ""
+        if not route.port:
+            return ""
+        return f"http://{self.host}:{route.port}" if route.is_here else f"http://{route.upstream}"
 
     def publish(self, route: Route) -> None:
-        if route.port is None:
-            return
         if route.state is RouteState.LIVE:
-            self._release(route.port)
-        elif route.page:
-            self._hold(route.port, route.page)
+            self.withdraw(route)
+        elif route.port is not None and route.page and route.is_here:
+            self._hold(route.port, route.page, route.ref)
 
     def make_way(self, route: Route) -> None:
         self.withdraw(route)
 
     def withdraw(self, route: Route) -> None:
         if route.port is not None:
-            self._release(route.port)
+            self._release(route.port, route.ref)
 
     def keep(self, snapshot: Snapshot, *, thorough: bool) -> int:
         """Files forget nothing."""
@@ -64,16 +67,18 @@ class PortIngress:
     def in_flight(self) -> frozenset[str]:
         return frozenset()
 
-    def _hold(self, port: int, page: Page) -> None:
+    def _hold(self, port: int, page: Page, ref: UUID) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f"{port}.draft"
-        draft.write_text(page.to_json())
+        draft.write_text(page.to_json(of=str(ref)))
         draft.replace(self.folder / f"{port}.json")
         _wait(lambda: _is_held(port), "the holding page does not answer: is `parcelle up` running?")
 
-    def _release(self, port: int) -> None:
+    def _release(self, port: int, ref: UUID) -> None:
         page = self.folder / f"{port}.json"
-        if page.exists():
+        with contextlib.suppress(FileNotFoundError):
+            if Page.owner(page.read_text()) not in {"", str(ref)}:
+                return
             page.unlink()
             _wait(lambda: not _listens(port), f"port {port} is still held")
 
