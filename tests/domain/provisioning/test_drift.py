@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -140,8 +141,12 @@ def test_a_finding_stays_one_row_until_it_is_gone(target: Target, shelf: Shelf, 
 def test_what_nobody_knows_is_reported_with_all_its_parts(target: Target, shelf: Shelf) -> None:
     nobody = uuid.uuid4()
     shelf.put(nobody, Status.RUNNING, "container/x", "volume/y")
+    shelf.things[nobody] = replace(shelf.things[nobody], name="")
     assert look(target) == [("unknown", nobody)]
-    assert Finding.objects.get().parts == ["container/x", "volume/y"]
+    finding = Finding.objects.get()
+    assert finding.parts == ["container/x", "volume/y"]
+    # What has no name is still something to click on.
+    assert finding.name == str(nobody)[:8]
 
 
 def test_what_another_target_holds_on_the_same_engine_is_not_unknown(

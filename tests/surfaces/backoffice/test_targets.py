@@ -184,6 +184,8 @@ def test_a_check_is_answered_and_remembered(operator: Client, north: Target, mon
     assert "It answers and can be worked with." in html
     assert "2.39.1" in html
     assert "Answers" in operator.get("/admin/provisioning/target/").content.decode()
+    page = f"/admin/provisioning/target/{north.pk}/change/"
+    assert "Portainer\u00a0: 2.39.1" in operator.get(page, headers={"accept-language": "fr"}).content.decode()
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def _type(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def _put_on_sale() -> None:
     """What the guide's table says to enter in the back office."""
     for row in (
-        "| Targets, *Add* | name `here`, provider *Docker Engine*; leave the connection empty",
+        "| Targets, *Add* | choose *Docker*, then name `here`; leave the connection empty",
         "| Products, *Add* | name `Shop`, short name `shop`, blueprint `shop`, target `here` |",
         "| Plans, *Add* | product `Shop`, name `Start`, short name `start`, memory in MB `1024`, processors `1` |",
     ):

@@ -200,7 +200,8 @@ def _kind(wish: Wish, status: Status) -> str | None:
 
 
 def _unknown(thing: Found) -> Suspicion:
-    return Suspicion(kind=states.UNKNOWN, ref=thing.ref, name=thing.name, parts=thing.parts, detail=thing.detail)
+    name = thing.name or str(thing.ref)[:8]
+    return Suspicion(kind=states.UNKNOWN, ref=thing.ref, name=name, parts=thing.parts, detail=thing.detail)
 
 
 def _lease(ref: UUID, parts: list[str], row: Instance | None) -> Suspicion:

@@ -80,7 +80,8 @@ class TargetPage(Page):
 
     @admin.display(description=_("Versions"))
     def software(self, row: Target) -> str:
-        return " · ".join(f"{name}: {text}" for name, text in _versions(row.versions)) or NOTHING
+        said = (gettext("%(name)s: %(version)s") % {"name": n, "version": v} for n, v in _versions(row.versions))
+        return " · ".join(said) or NOTHING
 
     @admin.display(description=_("Drift"))
     def drift(self, row: Any) -> SafeString | str:

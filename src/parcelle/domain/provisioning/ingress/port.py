@@ -2,7 +2,7 @@
 
 While an instance on this machine is suspended, one small process (`holding`) listens in its place. It is told through
 files: `<folder>/<port>.json` is the page for that port and says whose it is, no file means that nobody listens there.
-An application on another machine has its address there, and none answers while it rests: the same port here is another's.
+An application on another machine has its address there, where none answers while it rests: that port here is another's.
 """
 
 from __future__ import annotations
