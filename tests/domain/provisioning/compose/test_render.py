@@ -62,6 +62,12 @@ def test_every_service_is_hardened(tmp_path: Path) -> None:
     ]
 
 
+def test_a_check_may_take_its_time_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    services = model(tmp_path)["services"]
+    assert (services["db"]["healthcheck"]["interval"], services["web"]["healthcheck"]["interval"]) == ("2s", "5s")
+    assert [services[name]["healthcheck"]["timeout"] for name in ("db", "web")] == ["30s", "30s"]
+
+
 def test_only_the_web_service_is_on_front_at_a_fixed_address(tmp_path: Path) -> None:
     found = model(tmp_path)
     assert {name: sorted(of["networks"]) for name, of in found["services"].items()} == {

@@ -248,7 +248,7 @@ class _Conversion:
             ]
         else:
             test = ["CMD-SHELL", "kill -0 1"]
-        of["healthcheck"] = {"test": test, "interval": "5s", "timeout": "5s", "retries": 12, "start_period": "60s"}
+        of["healthcheck"] = {"test": test, "interval": "5s", "timeout": "30s", "retries": 12, "start_period": "60s"}
         better = "" if image else ": write a better one if the application has it"
         self.note((), f"{name}: a health check was added{better}")
 

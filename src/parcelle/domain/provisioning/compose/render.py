@@ -28,7 +28,8 @@ FRONT: Final = "front"
 APPLICATION: Final = "application"
 LOOPBACK: Final = "127.0.0.1"
 _TEMPORARY: Final = {"/tmp": "mode=1777,size=64m", "/run": "mode=755,size=16m"}  # noqa: S108
-_HEALTHCHECK: Final = {"interval": "5s", "timeout": "5s", "retries": 12, "start_period": "30s"}
+# As patient as the engine itself: older ones leave a check that took too long running, and start the next beside it.
+_HEALTHCHECK: Final = {"interval": "5s", "timeout": "30s", "retries": 12, "start_period": "30s"}
 _LOGGING: Final = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
 _GRACE: Final = "30s"
 
