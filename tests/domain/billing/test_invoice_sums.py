@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcelle.core.money import Money, decimals
-from parcelle.domain.billing.invoicing import refusals, terms
+from parcelle.domain.billing.invoicing import pages, refusals, terms
 from parcelle.domain.billing.invoicing.content import (
     Content,
     Euros,
@@ -114,3 +115,23 @@ def test_a_dated_rate_makes_it_one() -> None:
 
     euros = Euros(per_euro="655.957", source="parité fixe", dated=date(1999, 1, 1))
     refusals.check(content(line(32000, "XAF", tax=OUTSIDE), euros=euros))
+
+
+def foot(html: str) -> str:
+    [written] = re.findall(r'@bottom-left { content: "([^"]*)"', html)
+    return re.sub(r"\\([0-9a-f]+) ", lambda found: chr(int(found[1], 16)), written)
+
+
+def test_the_foot_of_the_page_is_what_the_seller_wrote_on_two_lines_of_parts_that_stay_apart() -> None:
+    odd = """L'Atelier "Mer & Fils" </style>"""
+    seller = replace(SELLER, name=odd, email="compta@mon-atelier.example")
+    html = pages.render(content(line(), seller=seller), number="FA-1", issued_on=TODAY).html
+    legal, contact = (each.split("\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}") for each in foot(html).split("\n"))
+    assert (legal[0], contact[1]) == (odd, "compta@mon-atelier.example")
+    assert html.count("</style>") == 1
+
+
+def test_why_there_is_no_tax_stands_between_the_tax_and_the_total() -> None:
+    html = pages.render(content(line(tax=EXEMPT)), number="FA-1", issued_on=TODAY).html
+    assert html.count("293 B") == 1
+    assert html.index("Total without VAT") < html.index("293 B") < html.index("Total with VAT")

@@ -9,6 +9,7 @@ from typing import Any
 
 from babel import Locale
 from django.template.loader import render_to_string
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
@@ -44,7 +45,7 @@ def render(content: Content, *, number: str, issued_on: date | None) -> Page:
         "sums": _sums(content),
         "pay": _pay(content, number),
         "mentions": _mentions(content),
-        "footer": _footer(content),
+        "footer": _in_style("\n".join(_footer(content))),
         "language": content.language,
     }
     return Page(
@@ -120,9 +121,12 @@ def _line(line: Any, content: Content) -> dict[str, str]:
 
 
 def _sums(content: Content) -> list[tuple[str, str, str]]:
-    """Label, amount, and how much it counts: "", "total", "due" or "soft"."""
+    """Label, amount, and how much it counts: "", "total", "due" or "soft"; "why" is a sentence without an amount."""
     said = [(_("Total without VAT"), _money(content.net, content), "")]
-    said += [(_group_label(group, content), _money(group.tax, content), "") for group in content.groups]
+    for group in content.groups:
+        said.append((_group_label(group, content), _money(group.tax, content), ""))
+        # Whoever wonders about a tax of nothing reads why where they look at it.
+        said += [(why, "", "why")] if (why := mentions.why_no_tax(group.decision)) else []
     said.append((_("Total with VAT"), _money(content.total, content), "total"))
     in_euros = content.tax_in_euros()
     if in_euros is not None and content.euros is not None:
@@ -176,18 +180,25 @@ def _qr(content: Content, reference: str) -> str:
 
 
 def _mentions(content: Content) -> list[str]:
-    said = [mentions.why_no_tax(group.decision) for group in content.groups]
-    said += [content.reason, mentions.nature() if content.seller.country == "FR" else ""]
-    if content.seller.vat_on_debits:
-        said.append(mentions.on_debits())
-    return [*dict.fromkeys(text for text in said if text), *mentions.notes(content.seller).values()]
+    said = [_("Reason: %(reason)s") % {"reason": content.reason}] if content.reason else []
+    said += [mentions.nature()] if content.seller.country == "FR" else []
+    said += [mentions.on_debits()] if content.seller.vat_on_debits else []
+    return [*said, *mentions.notes(content.seller).values()]
 
 
-def _footer(content: Content) -> str:
+def _footer(content: Content) -> list[str]:
+    """Who the seller is before the law, and how to reach them: a line each."""
     seller = content.seller
     siren = _("SIREN %(number)s") % {"number": _grouped(seller.siren)} if seller.siren else ""
-    parts = [seller.name, mentions.legal(seller), siren, seller.vat_number, seller.email, seller.phone]
-    return " · ".join(part for part in parts if part)
+    vat_number = _("VAT number %(number)s") % {"number": seller.vat_number} if seller.vat_number else ""
+    lines = (seller.name, mentions.legal(seller), siren), (vat_number, seller.email, seller.phone)
+    # A line that is too long breaks inside one of its parts: nothing dangles before or after a dot.
+    return _filled(*("\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}".join(_filled(*line)) for line in lines))
+
+
+def _in_style(text: str) -> SafeString:
+    """As the inside of a string of a style sheet, which has escapes of its own."""
+    return mark_safe("".join(one if one.isalnum() else f"\\{ord(one):x} " for one in text))  # noqa: S308 - escaped
 
 
 # --- as the reader writes it --------------------------------------------------------------------------------
