@@ -8,7 +8,8 @@ from django.test import Client
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import invoicing
-from parcelle.domain.billing.models import BillingDetails, Invoice
+from parcelle.domain.billing.ledger import accounts, postings
+from parcelle.domain.billing.models import BillingDetails, Invoice, LedgerTransaction
 from tests.domain.billing import documents
 from tests.domain.billing.documents import content, line
 from tests.people import NOW, Cast, person
@@ -55,6 +56,24 @@ def test_credit_notes_and_statement_are_there(cast: Cast, issued: Invoice) -> No
     ]
     assert see(cast.owner, "/billing/statement/maconnerie-diop/XAF")[0] == 404
     assert see(cast.stranger, "/billing/statement/maconnerie-diop/EUR")[0] == 404
+
+
+def test_who_has_paid_an_invoice_that_waits_for_its_number_is_not_in_credit(cast: Cast) -> None:
+    party = postings.Party(organization_id=cast.organization.pk)
+    paid = [(accounts.CUSTOMERS, -Money(5880, "EUR"), party), (accounts.BANK, Money(5880, "EUR"), None)]
+    lines = [postings.Line(account=account, amount=amount, party=who) for account, amount, who in paid]
+    postings.post(
+        key="payment:1", kind="payment", journal=LedgerTransaction.BANK, reference="PAR1", lines=lines, now=NOW
+    )
+    page = see(cast.owner)[1]
+    assert "58,80\N{NO-BREAK SPACE}€ en votre faveur" in page
+    waiting = documents.draft(cast.organization)
+    Invoice.objects.filter(pk=waiting.pk).update(ready_at=NOW)
+    page = see(cast.owner)[1]
+    assert "en votre faveur" not in page
+    assert "Facture en préparation" in page
+    rows = see(cast.owner, "/billing/statement/maconnerie-diop/EUR")[1]
+    assert rows.splitlines()[-1].endswith(",,EUR,58.80,0.00")
 
 
 def test_an_invoice_is_payee_and_a_payment_paye(cast: Cast) -> None:
@@ -127,9 +146,10 @@ def test_billing_details_are_filled_in_by_owners_and_let_go_of_what_waited(cast:
     client.force_login(cast.owner)
     path = "/billing/details/maconnerie-diop"
     assert client.get(path).status_code == 200
-    refused = client.post(path, {**FILLED_IN, "siren": "", "city": ""})
+    refused = client.post(path, {**FILLED_IN, "siren": "", "city": "", "postcode": ""})
     assert refused.status_code == 422
     assert "La loi française veut le SIREN" in refused.content.decode()
+    assert refused.context["form"].errors["postcode"]
     assert "compta@diop.example" in refused.content.decode()
     assert client.post(path, FILLED_IN).headers["Location"] == "/billing?organization=maconnerie-diop"
     assert BillingDetails.objects.get().siren == "552100554"

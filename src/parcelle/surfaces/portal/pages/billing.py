@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import order_states, payment_states, saved_methods
-from parcelle.domain.billing.invoicing import queries, upcoming
+from parcelle.domain.billing.invoicing import queries, standings, upcoming
 from parcelle.domain.billing.ledger import exports
 from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import BillingDetails, Invoice, InvoiceFile, Order, Payment, Subscription
@@ -144,9 +144,10 @@ def _to_pay(organization: Organization) -> list[Order]:
 
 def _statements(organization: Organization) -> list[tuple[Money, list[books.StatementLine]]]:
     """By currency: what is owed now, and what led to it, the newest first."""
+    now = timezone.now()
     return [
-        (owed, list(reversed(books.statement(organization.pk, currency)[-_MOST:])))
-        for currency, owed in sorted(books.balances(organization.pk).items())
+        (owed, list(reversed(standings.statement(organization.pk, currency, now=now)[-_MOST:])))
+        for currency, owed in sorted(standings.balances(organization.pk, now=now).items())
     ]
 
 
@@ -174,10 +175,11 @@ def document(request: HttpRequest, invoice_id: UUID, form: str) -> HttpResponse:
 def statement(request: HttpRequest, slug: str, currency: str) -> HttpResponse:
     """A customer's whole account in one currency, for a spreadsheet."""
     assert isinstance(request.user, User)
+    now = timezone.now()
     organization = organizations_of(request.user).filter(slug=slug).first()
-    if organization is None or currency not in books.balances(organization.pk):
+    if organization is None or currency not in standings.balances(organization.pk, now=now):
         raise Http404
-    content = exports.statement_csv(books.statement(organization.pk, currency))
+    content = exports.statement_csv(standings.statement(organization.pk, currency, now=now))
     disposition = f'attachment; filename="{slug}-{currency}.csv"'
     # With the mark by which spreadsheets know that it is UTF-8.
     return HttpResponse(
