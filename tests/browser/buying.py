@@ -20,6 +20,7 @@ class Selling:
     choose: str
     country: str
     address: str
+    postcode: str
     town: str
     next: str
     pay: str
@@ -34,6 +35,7 @@ EN = Selling(
     choose="Choose Silver",
     country="Country",
     address="Address",
+    postcode="Postcode",
     town="Town",
     next="Go on to payment",
     pay="Pay",
@@ -47,6 +49,7 @@ FR = Selling(
     choose="Choisir Silver",
     country="Pays",
     address="Adresse",
+    postcode="Code postal",
     town="Ville",
     next="Passer au paiement",
     pay="Payer",
@@ -69,6 +72,7 @@ def fill_in(page: Page, words: Selling, person: Person) -> None:
     page.get_by_label(words.person.terms).check()
     page.get_by_label(words.country, exact=True).select_option("FR")
     page.get_by_label(words.address, exact=True).fill("1 rue de la Paix")
+    page.get_by_label(words.postcode, exact=True).fill("75002")
     page.get_by_label(words.town, exact=True).fill("Paris")
     page.get_by_label("SIREN", exact=True).fill("552 100 554")
 
@@ -91,6 +95,7 @@ def order_privately(page: Page) -> None:
         ("E-mail", f"{uuid.uuid4().hex[:10]}@example.com"),
         ("Téléphone", "06 12 34 56 78"),
         ("Adresse", "1 rue de la Paix"),
+        ("Code postal", "75002"),
         ("Ville", "Paris"),
     ):
         page.get_by_label(label, exact=True).fill(value)

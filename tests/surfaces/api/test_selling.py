@@ -340,6 +340,7 @@ def test_a_coupon_is_refused_with_its_reason(
         ("siren", "123456789", "siren"),
         ("siren", "", "siren_required"),
         ("siren", None, "siren_required"),
+        ("postcode", None, "postcode_required"),
         ("unheardOf", "x", "extra_forbidden"),
     ],
 )

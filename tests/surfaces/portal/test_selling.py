@@ -222,6 +222,7 @@ def test_what_was_typed_survives_an_error(client: Client, price: Price) -> None:
         ({"phone": "abc"}, "numéro de téléphone est incomplet"),
         ({"vat_number": "FR00303265045"}, "Ce numéro de TVA ne correspond pas"),
         ({"siren": "123456789"}, "Un SIREN a neuf chiffres"),
+        ({"postcode": ""}, "Veuillez remplir ce champ"),
         ({"kind": "business"}, "La loi française veut le SIREN"),
         ({"kind": "business", "company": ""}, "Veuillez indiquer le nom de votre entreprise"),
         ({"coupon": "NOPE"}, "Nous ne connaissons pas ce code"),

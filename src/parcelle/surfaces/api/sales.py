@@ -192,7 +192,7 @@ class Customer(Camel):
     phone: PhoneNumber | None = Field(None, description="Needed for Mobile Money unless the payment brings one.")
     country: Country = Field(description="ISO 3166, two capitals. Decides on the tax and on the ways to pay.")
     address: Annotated[str, one_line(200)]
-    postcode: Annotated[str, one_line(20, least=0)] | None = None
+    postcode: Annotated[str, one_line(20, least=0)] | None = Field(None, description="Needed in France.")
     city: Annotated[str, one_line(100)]
     vat_number: Annotated[str, one_line(20, least=0)] | None = Field(
         None, description="Of a company in the European Union. Counts only once the tax administration confirmed it."

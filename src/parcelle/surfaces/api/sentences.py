@@ -32,6 +32,7 @@ _OF_CODE: dict[str, Promise] = {
     "missing": _("This field is required."),
     "extra_forbidden": _("This field is not known."),
     "string_type": _("This must be a text."),
+    "postcode_required": _("French law wants the postcode of a customer in France on their invoices."),
     "siren_required": _("French law wants the SIREN of the company on its invoices: nine digits, free to look up."),
     "int_parsing": _("This must be a whole number."),
     "int_type": _("This must be a whole number."),
@@ -45,7 +46,7 @@ _OF_CODE: dict[str, Promise] = {
     "less_than_equal": _("This number must be at most %(le)s."),
 }
 # Said about the value, whatever the field expects of it.
-_PLAIN_CODES = {"missing", "extra_forbidden", "string_type", "siren_required"}
+_PLAIN_CODES = {"missing", "extra_forbidden", "string_type", "siren_required", "postcode_required"}
 
 
 def sentence(field: str, code: str, context: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from parcelle.domain.billing import vat_numbers
 from parcelle.domain.billing.models import BillingDetails
 from parcelle.domain.billing.taxes import EU
 from parcelle.domain.tenancy.models import Organization
-from parcelle.surfaces.portal.register_form import countries
+from parcelle.surfaces.portal.register_form import OfSome, countries
 
 
 class BillingForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -43,9 +43,7 @@ class BillingForm(forms.ModelForm):  # type: ignore[type-arg]
             "person": _("To the attention of"),
             "email": _("E-mail for invoices"),
             "address": _("Address"),
-            "postcode": _("Postcode"),
             "city": _("Town"),
-            "siren": _("SIREN"),
             "vat_number": pgettext_lazy("label", "VAT number"),
             "purchase_order": _("Your purchase order number"),
         }
@@ -54,14 +52,17 @@ class BillingForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["country"] = forms.ChoiceField(label=_("Country"), choices=countries((get_language() or "fr")[:2]))
         for name in ("email", "address", "city"):
             self.fields[name].required = True
+        # A SIRET is longer, and is shortened.
+        self.fields["siren"] = OfSome(label=_("SIREN"), max_length=20, required=False)
+        self.fields["postcode"] = OfSome(label=_("Postcode"), max_length=20, required=False)
         for name, autocomplete in (("email", "email"), ("address", "street-address"), ("postcode", "postal-code")):
             self.fields[name].widget.attrs["autocomplete"] = autocomplete
-        # A SIRET is longer, and is shortened.
-        self.fields["siren"] = forms.CharField(label=_("SIREN"), max_length=20, required=False)
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
         country = said.get("country", "")
+        if country == "FR" and not said.get("postcode"):
+            self.add_error("postcode", _("Please fill in this field."))
         if country != "FR" or not said.get("business"):
             said["siren"] = ""
         if country not in EU or not said.get("business"):

@@ -38,7 +38,7 @@ def _options(language: str) -> SafeString:
     return format_html_join("", '<option value="{}">{}</option>', countries(language))
 
 
-class _OfSome(forms.CharField):
+class OfSome(forms.CharField):
     """Wanted of some and not of others: its label does not say that it may stay empty."""
 
     asked = True
@@ -75,7 +75,7 @@ class RegisterForm(forms.Form):
         initial=BUSINESS,
         required=False,
     )
-    company = _text(_("Company"), 200, "organization", required=False, kind=_OfSome)
+    company = _text(_("Company"), 200, "organization", required=False, kind=OfSome)
     email = forms.EmailField(
         label=_("E-mail"),
         max_length=254,
@@ -93,10 +93,10 @@ class RegisterForm(forms.Form):
     )
     country = forms.ChoiceField(label=_("Country"), widget=forms.Select(attrs={"autocomplete": "country"}))
     address = _text(_("Address"), 200, "street-address")
-    postcode = _text(_("Postcode"), 20, "postal-code", required=False)
+    postcode = _text(_("Postcode"), 20, "postal-code", required=False, kind=OfSome)
     city = _text(_("Town"), 100, "address-level2")
     vat_number = _text(pgettext_lazy("label", "VAT number"), 20, "off", required=False, spellcheck="false")
-    siren = _text(_("SIREN"), 20, "off", required=False, kind=_OfSome, inputmode="numeric")
+    siren = _text(_("SIREN"), 20, "off", required=False, kind=OfSome, inputmode="numeric")
     coupon = _text(_("Promo code"), 40, "off", required=False, spellcheck="false", autocapitalize="characters")
     terms = forms.BooleanField(error_messages={"required": _("Please accept the terms and conditions")})
     submission = forms.UUIDField(widget=forms.HiddenInput)
@@ -140,6 +140,8 @@ class RegisterForm(forms.Form):
         said: dict[str, Any] = super().clean() or {}
         country = said.get("country", "")
         self._who(said, country)
+        if country == "FR" and not said.get("postcode"):
+            self.add_error("postcode", _("Please fill in this field."))
         if country != "FR":
             said["siren"] = ""
         if country not in EU:

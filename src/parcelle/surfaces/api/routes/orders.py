@@ -227,12 +227,19 @@ def _buyer(customer: sales.Customer) -> Buyer:
         phone=_international(customer.phone, customer.country, "#/customer/phone") if customer.phone else "",
         country=customer.country,
         address=customer.address,
-        postcode=customer.postcode or "",
+        postcode=_postcode(customer),
         city=customer.city,
         vat_number=vat_number,
         vat_number_valid=vat_numbers.is_registered(vat_number) if vat_number else None,
         siren=_siren(customer),
     )
+
+
+def _postcode(customer: sales.Customer) -> str:
+    # As the form has it: without one the invoice of a customer in France could not be made out.
+    if customer.country == "FR" and not customer.postcode:
+        raise _invalid("#/customer/postcode", "postcode_required")
+    return customer.postcode or ""
 
 
 def _vat_number(customer: sales.Customer) -> str:
