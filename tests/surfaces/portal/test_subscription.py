@@ -65,6 +65,16 @@ def test_a_step_up_leads_to_its_order(owner: Client, subscription: Subscription,
     assert answer["Location"] == reverse("order", args=[order.pk])
 
 
+def test_the_order_of_a_paid_step_up_stays_where_it_is(owner: Client, subscription: Subscription, sold: Shop) -> None:
+    post(owner, subscription, "change", price=str(sold.silver.pk), request=str(uuid.uuid4()))
+    order = Order.objects.get(kind=Order.CHANGE)
+    pay_and_have(order, now=START + DAY)
+    text = owner.get(reverse("order", args=[order.pk])).content.decode()
+    assert "data-finished" in text
+    # Either would ask for this page again and again.
+    assert "data-go" not in text and "refresh" not in text
+
+
 def test_leaving_and_staying_after_all(owner: Client, subscription: Subscription) -> None:
     left = post(owner, subscription, "cancel", when="period_end", reason="too\n dear")
     assert (left.cancel_at, left.cancel_reason) == (left.period_end, "too dear")

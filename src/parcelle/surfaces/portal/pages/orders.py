@@ -62,6 +62,11 @@ class Standing:
         return self.order.state == order_states.FULFILLED or self.step in {"pay", "lapsed"}
 
     @property
+    def leads_on(self) -> bool:
+        """Asking for the page again shows another one. Where it would not, a browser that goes on never stops."""
+        return self.step == "pay" or (self.order.state == order_states.FULFILLED and bool(self.order.instance_id))
+
+    @property
     def slow(self) -> bool:
         """Paid for longer than it takes to ask for the space."""
         paid_at = self.order.paid_at
