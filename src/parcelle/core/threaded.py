@@ -1,7 +1,7 @@
 """Runs a synchronous site under an asynchronous server: every request in one thread, from its first middleware on.
 
 Django's own way from ASGI to a synchronous view is a new thread for every request, and several ways there and back. For
-our pages that was a third of their processor time. See docs/decisions/0027.
+our pages that was a quarter of their processor time. See docs/decisions/0027.
 """
 
 from __future__ import annotations
