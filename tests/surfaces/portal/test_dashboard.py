@@ -84,6 +84,27 @@ def test_a_trial_that_is_over_leads_to_the_plans(owner_client: Client, company: 
     assert 'href="/pricing"' in text_of(owner_client.get("/dashboard"))
 
 
+def test_what_is_suspended_until_it_is_paid_leads_to_the_payment(owner_client: Client, company: Company) -> None:
+    price = open_shop(plan=company.plan)
+    unpaid = company.subscription("suspended", suspended_at=timezone.now(), price=price)
+    company.instance("suspended", subscription_id=unpaid.pk, reason="unpaid")
+    assert "écrivez-nous" in text_of(owner_client.get("/dashboard"))
+    placed = checkout.place(
+        request_id=uuid.uuid4(),
+        price_id=price.pk,
+        coupon_code="",
+        buyer=AWA,
+        language="fr",
+        user=company.owner,
+        now=timezone.now(),
+    )
+    due = {"kind": Order.RENEWAL, "subscription": unpaid, "organization": company.organization, "credit_minor": 1000}
+    Order.objects.filter(pk=placed.pk).update(**due)
+    page = text_of(owner_client.get("/dashboard"))
+    assert "Payer 48,80\N{NO-BREAK SPACE}€" in page and "écrivez-nous" not in page
+    assert page.count(f'href="/orders/{placed.pk}"') == 2
+
+
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [

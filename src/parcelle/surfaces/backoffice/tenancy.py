@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -16,7 +17,7 @@ from unfold.decorators import action
 
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
-from parcelle.domain.billing.ledger.queries import balances
+from parcelle.domain.billing.invoicing import standings
 from parcelle.domain.billing.models import Invoice
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Instance
@@ -55,6 +56,11 @@ class MemberLines(Lines):
         return moment(row.created_at)
 
 
+def _owed(row: Organization) -> list[tuple[str, Money]]:
+    """By currency, with what waits for its number: a payment for that is no credit."""
+    return sorted(standings.balances(row.pk, now=timezone.now()).items())
+
+
 def _standing(owed: Money) -> str:
     if not owed:
         return gettext("settled")
@@ -90,7 +96,7 @@ class OrganizationPage(Changing, Page):
             row.instance_count = instance_counts.get(row.pk, 0)
 
     def describe(self, row: Any) -> object:
-        return ", ".join(_standing(owed) for _currency, owed in sorted(balances(row.pk).items())) or NOTHING
+        return ", ".join(_standing(owed) for _currency, owed in _owed(row)) or NOTHING
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Credit is paid out only where there is some."""
@@ -138,7 +144,7 @@ class OrganizationPage(Changing, Page):
                 reverse("admin:billing_ledgertransaction_statement", args=(row.pk, currency)),
                 _("Statement (CSV)"),
             )
-            for currency, owed in sorted(balances(row.pk).items())
+            for currency, owed in _owed(row)
         ]
         return format_html_join("", '<div>{} · <a class="bo-link" href="{}">{}</a></div>', lines) or NOTHING
 

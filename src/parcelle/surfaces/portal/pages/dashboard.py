@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from parcelle.domain.accounts.models import User
-from parcelle.domain.billing.models import Subscription
+from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.queries import open_orders, trial_days_left
 from parcelle.domain.billing.states import ENDED, LIVE, TRIALING
 from parcelle.domain.provisioning.models import Instance
@@ -35,6 +35,8 @@ class Space:
     paid_until: datetime | None
     # A trial that can be paid and goes on with what it has.
     can_be_bought: bool
+    # What it takes to go on, where somebody has to pay for a period.
+    to_pay: Order | None
 
 
 @login_required
@@ -44,24 +46,24 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)
     now = timezone.now()
     mine = list(organizations_of(request.user).values_list("pk", flat=True))
-    spaces = _spaces_of(mine, now=now)
-    context = {
-        "spaces": spaces,
-        "own_domains": supports("hosts"),
-        "orders": list(open_orders(request.user.pk, mine, now=now)),
-    }
+    orders = list(open_orders(request.user.pk, mine, now=now))
+    context = {"spaces": _spaces_of(mine, orders, now=now), "own_domains": supports("hosts"), "orders": orders}
     return render(request, "portal/dashboard.html", context)
 
 
-def _spaces_of(organizations: list[UUID], *, now: datetime) -> list[Space]:
+def _spaces_of(organizations: list[UUID], orders: list[Order], *, now: datetime) -> list[Space]:
     instances = list(instances_of(organizations).defer("secrets"))
     paid_by = {instance.subscription_id for instance in instances if instance.subscription_id}
     rows = Subscription.objects.filter(pk__in=paid_by).select_related("plan__product")
     subscriptions: dict[UUID | None, Subscription] = {row.pk: row for row in rows}
-    return [_space(instance, subscriptions.get(instance.subscription_id), now=now) for instance in instances]
+    due = {order.subscription_id: order for order in orders if order.kind in Order.DUNNED}
+    return [
+        _space(each, subscriptions.get(each.subscription_id), due.get(each.subscription_id), now=now)
+        for each in instances
+    ]
 
 
-def _space(instance: Instance, subscription: Subscription | None, *, now: datetime) -> Space:
+def _space(instance: Instance, subscription: Subscription | None, to_pay: Order | None, *, now: datetime) -> Space:
     suspended_at = subscription.suspended_at if subscription else None
     return Space(
         instance=instance,
@@ -72,4 +74,5 @@ def _space(instance: Instance, subscription: Subscription | None, *, now: dateti
         ),
         paid_until=subscription.period_end if subscription and subscription.state in LIVE else None,
         can_be_bought=subscription is not None and subscription.price_id is None and subscription.state != ENDED,
+        to_pay=to_pay if subscription else None,
     )
