@@ -54,7 +54,7 @@ def test_the_calendar_is_played_ahead() -> None:
         unpaid = type_in("billing", "simulate", "--until", "2026-04-30", "--unpaid", "--json").json
         past = type_in("billing", "simulate", "--until", "2026-01-30")
     assert [(one["kind"], one["total"]) for one in found if one["kind"] == "invoice"] == [("invoice", "36.00 EUR")] * 3
-    assert "3 invoices of 108.00 EUR in all" in text and "2026-02-28 – 2026-03-31" in text
+    assert "3 invoices, 108.00 EUR in all" in text and "2026-02-28 – 2026-03-31" in text
     assert "suspended" in {one["kind"] for one in unpaid}
     assert past.code == 1 and "is over" in past.err
     assert not Order.objects.filter(kind="renewal").exists()

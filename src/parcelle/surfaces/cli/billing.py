@@ -137,7 +137,7 @@ def _sums(found: list[Document]) -> list[str]:
         if each.kind == "invoice" and each.total is not None:
             totals[each.total.currency] += each.total.minor
     numbers = Counter(each.total.currency for each in found if each.kind == "invoice" and each.total is not None)
-    return [f"{numbers[each]} invoices of {Money(minor, each)} in all" for each, minor in sorted(totals.items())]
+    return [f"{numbers[each]} invoices, {Money(minor, each)} in all" for each, minor in sorted(totals.items())]
 
 
 def _plain(each: Document) -> dict[str, Any]:
