@@ -38,7 +38,7 @@ class TooLarge(Exception):
 
 
 class Gone(Exception):
-    """Whoever asked did not stay to the end of their own request."""
+    """Whoever asked did not stay to the end of what they sent."""
 
 
 class Threaded:

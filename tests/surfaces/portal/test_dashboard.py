@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from parcelle.domain.billing.models import Order
+from parcelle.domain.catalog.models import Price
 from parcelle.journeys import checkout
 from tests.domain.billing.selling import AWA, open_shop
 from tests.surfaces.portal.companies import Company
@@ -20,6 +21,18 @@ from tests.surfaces.portal.companies import Company
 
 def text_of(response: Any) -> str:
     return unescape(response.content.decode())
+
+
+def ordered(company: Company, price: Price) -> Order:
+    return checkout.place(
+        request_id=uuid.uuid4(),
+        price_id=price.pk,
+        coupon_code="",
+        buyer=AWA,
+        language="fr",
+        user=company.owner,
+        now=timezone.now(),
+    )
 
 
 @pytest.mark.django_db
@@ -60,15 +73,7 @@ def test_an_open_order_can_be_gone_on_with(
     owner_client: Client, stranger_client: Client, company: Company, stranger: Company
 ) -> None:
     price = open_shop(plan=company.plan)
-    placed = checkout.place(
-        request_id=uuid.uuid4(),
-        price_id=price.pk,
-        coupon_code="",
-        buyer=AWA,
-        language="fr",
-        user=company.owner,
-        now=timezone.now(),
-    )
+    placed = ordered(company, price)
     page = text_of(owner_client.get("/dashboard"))
     assert "58,80" in page
     assert f'href="/orders/{placed.pk}"' in page
@@ -89,15 +94,7 @@ def test_what_is_suspended_until_it_is_paid_leads_to_the_payment(owner_client: C
     unpaid = company.subscription("suspended", suspended_at=timezone.now(), price=price)
     company.instance("suspended", subscription_id=unpaid.pk, reason="unpaid")
     assert "écrivez-nous" in text_of(owner_client.get("/dashboard"))
-    placed = checkout.place(
-        request_id=uuid.uuid4(),
-        price_id=price.pk,
-        coupon_code="",
-        buyer=AWA,
-        language="fr",
-        user=company.owner,
-        now=timezone.now(),
-    )
+    placed = ordered(company, price)
     due = {"kind": Order.RENEWAL, "subscription": unpaid, "organization": company.organization, "credit_minor": 1000}
     Order.objects.filter(pk=placed.pk).update(**due)
     page = text_of(owner_client.get("/dashboard"))

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -23,6 +22,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from parcelle.core.threaded import Gone, Receive, Scope, Send
 from parcelle.core.together import Together
 from parcelle.domain.billing import intake
 from parcelle.domain.billing.intake import MOST_BYTES, Apart, Incoming, Refusal, Verdict
@@ -68,16 +68,9 @@ def _status(verdict: Verdict) -> HTTPStatus:
 
 # --- before Django ------------------------------------------------------------------------------------------
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _ADDRESS = re.compile(r"/webhooks/(?P<gateway>[-a-zA-Z0-9_]+)(?:/(?P<path>[^/]+))?")
-
-
-class Gone(Exception):
-    """Whoever sent the message did not stay to the end of it."""
 
 
 class TooMuch(Exception):
