@@ -26,7 +26,7 @@ import psutil
 import pytest
 import yaml
 from docker.models.containers import Container
-from docker.types import IPAMConfig, IPAMPool
+from docker.types import IPAMConfig, IPAMPool, Mount
 from pytest_django import Settings
 
 from parcelle.domain.catalog import blueprints as catalog
@@ -218,6 +218,61 @@ def test_what_somebody_else_made_under_our_name_is_refused_and_left_alone(yard: 
         yard.ensure(spec)
     yard.provider.destroy(spec.ref)
     foreign.reload()
+
+
+def test_a_volume_that_the_engine_made_by_itself_is_in_nobodys_way(yard: Yard) -> None:
+    """As it does for a container whose volume is taken away while it is being made."""
+    spec = yard.spec()
+    yard.client.volumes.create(f"{spec.name}_files")
+    yard.ensure(spec)
+    assert yard.client.volumes.get(f"{spec.name}_files").attrs["Labels"]["io.parcelle.instance"] == str(spec.ref)
+    yard.provider.destroy(spec.ref)
+
+
+def test_one_with_something_in_it_is_left_alone(yard: Yard) -> None:
+    spec = yard.spec()
+    foreign = yard.client.volumes.create(f"{spec.name}_files")
+    attached: dict[str, Any] = {"user": "0:0", "volumes": [f"{foreign.name}:/files"], "remove": True}
+    try:
+        yard.client.containers.run("parcelle-test/web:1", entrypoint=["touch", "/files/of-somebody"], **attached)
+        with pytest.raises(NameInUse, match=f"volume/{spec.name}"):
+            yard.ensure(spec)
+        yard.provider.destroy(spec.ref)
+        assert yard.client.containers.run("parcelle-test/web:1", entrypoint=["ls", "/files"], **attached) == b"of-somebody\n"
+    finally:
+        foreign.remove()
+
+
+def test_one_that_a_container_of_the_stack_got_is_taken_away_when_it_is_made_anew(yard: Yard) -> None:
+    yard.blueprint({"web": WEB}, initialise=[{"service": "web", "run": ["sh", "-c", "echo own >> /files/own"]}])
+    spec = yard.spec()
+    yard.provider.ensure(spec, "pull_images", silent)
+    half_made = yard.client.containers.create(
+        "parcelle-test/web:1",
+        name=f"{spec.name}-web-1",
+        labels={
+            **yard.belongings.labels,
+            "io.parcelle.managed": "1",
+            "io.parcelle.instance": str(spec.ref),
+            "com.docker.compose.project": spec.name,
+            "com.docker.compose.service": "web",
+            "com.docker.compose.oneoff": "False",
+            "com.docker.compose.config-hash": "0",
+        },
+        mounts=[Mount("/files", f"{spec.name}_files")],
+    )
+    half_made.start()
+    half_made.exec_run(["touch", "/files/of-the-first-try"])
+    with pytest.raises(TryAgain, match="files"):
+        yard.provider.ensure(spec, "start", silent)
+    yard.provider.ensure(spec, "prepare_data", silent)
+    yard.provider.ensure(spec, "start", silent)
+    assert yard.provider.run(spec.ref, ["ls", "/files"]).split() == ["own"]
+
+    yard.provider.destroy(spec.ref)
+    assert yard.provider.observe(spec.ref).status is Status.ABSENT
+    with pytest.raises(docker.errors.NotFound):
+        yard.client.volumes.get(f"{spec.name}_files")
 
 
 def test_a_name_that_is_taken_between_the_look_and_the_making_is_refused_too(yard: Yard) -> None:

@@ -46,12 +46,15 @@ class Stack:
     # name -> subnet
     networks: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
+    # Volumes of its project without any label: the engine made them itself, for containers whose volumes somebody took
+    # away in that moment.
+    unlabelled: tuple[str, ...] = ()
     # What is noted of it on empty volumes: label -> text.
     notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_there(self) -> bool:
-        return bool(self.parts or self.helpers or self.networks or self.volumes)
+        return bool(self.parts or self.helpers or self.networks or self.volumes or self.unlabelled)
 
     def part(self, service: str) -> Part | None:
         return next((part for part in self.parts if part.service == service), None)
@@ -63,7 +66,7 @@ class Stack:
         return (
             *(f"container/{name}" for name in containers),
             *(f"network/{name}" for name in sorted(self.networks)),
-            *(f"volume/{name}" for name in sorted(self.volumes)),
+            *(f"volume/{name}" for name in sorted({*self.volumes, *self.unlabelled})),
         )
 
 
@@ -225,7 +228,7 @@ class Engine:
             grouped: dict[UUID, _Group] = {}
             for inspected in filter(None, containers):
                 if group := _group(grouped, inspected["Config"].get("Labels")):
-                    group.add_container(self._part(client, inspected), inspected["Config"]["Labels"])
+                    group.add_container(self._part(client, inspected), inspected)
             for network in networks:
                 if group := _group(grouped, network.get("Labels")):
                     group.add_network(network)
@@ -314,7 +317,7 @@ class Engine:
             for name in stack.networks:
                 with contextlib.suppress(APIError):
                     _remove_network(client.networks.get(name))
-            for name in stack.volumes:
+            for name in (*stack.volumes, *stack.unlabelled):
                 with contextlib.suppress(APIError):
                     client.volumes.get(name).remove()
 
@@ -336,10 +339,13 @@ class _Group:
         self.helpers: list[str] = []
         self.networks: dict[str, str] = {}
         self.volumes: list[str] = []
+        self.mounted: set[str] = set()
         self.notes: dict[str, str] = {}
 
-    def add_container(self, part: Part, known: Mapping[str, str]) -> None:
+    def add_container(self, part: Part, inspected: Mapping[str, Any]) -> None:
+        known = inspected["Config"]["Labels"]
         self._note(known)
+        self.mounted |= {mount["Name"] for mount in inspected.get("Mounts") or () if mount.get("Type") == "volume"}
         if part.service and known.get(labels.ONE_OFF) != "True":
             self.parts.append(part)
         else:
@@ -361,13 +367,19 @@ class _Group:
             self.projects.append(project)
 
     def stack(self, ref: UUID) -> Stack:
+        project = next(iter(self.projects), "")
         return Stack(
             ref=ref,
-            project=next(iter(self.projects), ""),
+            project=project,
             parts=tuple(sorted(self.parts, key=lambda part: part.name)),
             helpers=tuple(self.helpers),
             networks=self.networks,
             volumes=tuple(self.volumes),
+            unlabelled=tuple(
+                name
+                for name in sorted(self.mounted.difference(self.volumes))
+                if project and name.startswith(f"{project}_")
+            ),
             notes=self.notes,
         )
 

@@ -7,8 +7,11 @@ without a network; they carry the stack's label, so that one which a dead worker
 from __future__ import annotations
 
 import contextlib
+import io
 import re
+import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http.client import CONFLICT
 from typing import TYPE_CHECKING, BinaryIO, Final
 from uuid import UUID
 
@@ -50,11 +53,49 @@ def note(engine: Engine, ref: UUID, project: str, volume: str, said: Mapping[str
 
 
 def remove(engine: Engine, name: str) -> None:
-    """Nothing there is fine."""
-    from docker.errors import NotFound
+    """Nothing there is fine. Raises TryAgain while a container uses it."""
+    from docker.errors import APIError, NotFound
 
     with engine.asked() as client, contextlib.suppress(NotFound):
-        client.volumes.get(name).remove()
+        try:
+            client.volumes.get(name).remove()
+        except APIError as error:
+            if error.status_code != CONFLICT:
+                raise
+            raise TryAgain(f"the volume {name} is still in use") from error
+
+
+def remove_stillborn(engine: Engine, ref: UUID, names: Iterable[str]) -> None:
+    """Removes those of these volumes that are nobody's: without a label, a container that uses them, or a file in them.
+
+    An engine makes such a volume itself when it is creating a container while somebody takes its volume away, as two
+    workers on one stack do: one that lost its lease without having noticed, and the next one, which begins anew.
+    """
+    from docker.errors import APIError, NotFound
+
+    for name in names:
+        with engine.asked() as client, contextlib.suppress(NotFound):
+            volume = client.volumes.get(name)
+            image = next(iter(client.api.images(quiet=True)), None)
+            used = client.api.containers(all=True, filters={"volume": name})
+            if volume.attrs.get("Labels") or used or image is None:
+                continue
+            if _is_empty(engine, ref, str(image), name):
+                with contextlib.suppress(APIError):
+                    volume.remove()
+
+
+def _is_empty(engine: Engine, ref: UUID, image: str, name: str) -> bool:
+    # The folder itself is one entry, which takes far less than this.
+    most = 1 << 16
+    begin = bytearray()
+    with reading(engine, ref, image, {_FROM: name}, folder=_FROM) as stream:
+        for piece in stream:
+            begin += piece
+            if len(begin) > most:
+                return False
+    with tarfile.open(fileobj=io.BytesIO(begin)) as tar:
+        return len(tar.getmembers()) <= 1
 
 
 def copy(engine: Engine, ref: UUID, image: str, *, source: str, destination: str) -> None:

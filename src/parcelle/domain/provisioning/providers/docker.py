@@ -322,13 +322,21 @@ class DockerProvider(DockerStacks):
 
     def _refuse_foreign(self, spec: Spec) -> None:
         file = file_of(spec.blueprint, granted=spec.ports)
-        named = [*file.volumes, RECORD, PREPARED, STARTED]
-        foreign = self.engine.foreign(
+        named = [_name(spec, volume) for volume in (*file.volumes, RECORD, PREPARED, STARTED)]
+        look = partial(
+            self.engine.foreign,
             spec.ref,
             containers=[f"{spec.name}-{service}-1" for service in file.services],
             networks=[f"{spec.name}_{purpose}" for purpose in self.subnet_purposes],
-            volumes=[_name(spec, volume) for volume in named],
+            volumes=named,
         )
+        if not look():
+            return
+        volumes.remove_stillborn(self.engine, spec.ref, named)
+        own = {f"volume/{name}" for name in self.engine.stack(spec.ref).unlabelled}
+        foreign = look()
+        if own and own.issuperset(foreign):
+            raise TryAgain(f"something else is still making this stack: {', '.join(foreign)}")
         if foreign:
             raise NameInUse(
                 f"{', '.join(foreign)} exists on the engine and is not part of this stack: remove or rename it"
@@ -382,6 +390,8 @@ class DockerProvider(DockerStacks):
         self.engine.remove_helpers(stack)
         if stack.parts or stack.networks or set(stack.volumes) - {volumes.name_of(stack.project, RECORD)}:
             self.compose.down(stack.project, volumes=True, timeout=STOP_SECONDS)
+        for name in stack.unlabelled:
+            volumes.remove(self.engine, name)
 
     def _image_with(self, spec: Spec, volume: str, pinned: Mapping[str, str]) -> str:
         services = list(file_of(spec.blueprint, granted=spec.ports).services.values())

@@ -187,7 +187,7 @@ class DockerStacks:
             # What it leaves is seen below, by label.
             with contextlib.suppress(ServiceFailed, FileRefused):
                 self.compose.down(stack.project, volumes=True, timeout=STOP_SECONDS)
-        self.engine.remove(self.engine.stack(ref))
+        self.engine.remove(replace(self.engine.stack(ref), unlabelled=stack.unlabelled))
         left = self.engine.stack(ref)
         if left.is_there:
             raise TryAgain(f"something of the instance is still there: {', '.join(left.names)}")
