@@ -87,7 +87,7 @@ def cpu_seconds(home: Path) -> dict[str, float]:
         used[kind] = used.get(kind, 0.0) + spent
 
     add("clients", psutil.Process())
-    names = {"postgres -D": "database", "granian": "web", "program worker": "workers"}
+    names = {"postgres -D": "database", "parcelle.config.web": "web", "program worker": "workers"}
     for process in psutil.process_iter():
         try:
             if process.environ().get("PARCELLE_SUPERVISED_HOME") != str(home):

@@ -228,7 +228,7 @@ def print_memory(home: Path) -> None:
     import psutil
 
     names = {
-        "granian": "web",
+        "parcelle.config.web": "web",
         "worker": "worker",
         "/tenants/": "tenant",
         "holding": "ingress",

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from django.utils import timezone
 from docker import DockerClient
+from docker.models.containers import Container
 from pytest_django import DjangoDbBlocker
 
 from parcelle.core.models import Fact
@@ -162,6 +163,21 @@ class Site:
         listed: Any = running[0].exec_run(["ls", "/files"])
         return str(listed.output.decode())
 
+    def rest(self) -> None:
+        """Freezes what earlier cases left running: their health checks alone, once a second, would fill the machine."""
+        for container in self._running():
+            container.pause()
+
+    def wake(self, instance: Instance) -> None:
+        for container in self._running(instance, state="paused"):
+            container.unpause()
+
+    def _running(self, instance: Instance | None = None, *, state: str = "running") -> list[Container]:
+        instances = [instance] if instance else Instance.objects.all()
+        labels = (f"{LABEL}={one.ref}" for one in instances)
+        listed = (self.client.containers.list(filters={"label": label, "status": state}) for label in labels)
+        return [container for found in listed for container in found]
+
     def assert_nothing_orphaned(self) -> None:
         """No row of an instance that is gone has anything left."""
         for instance in Instance.objects.filter(state__in=(states.FAILED, states.ARCHIVED)):
@@ -169,6 +185,7 @@ class Site:
 
     def clear(self) -> None:
         for instance in Instance.objects.all():
+            self.wake(instance)
             self.provider.destroy(instance.ref)
         for name in catalog.names():
             if catalog.load(name).compose:
@@ -249,6 +266,7 @@ def _some(site: Site, state: str) -> Instance:
     """An instance in this state: one that an earlier case left, or a new one."""
     left = Instance.objects.filter(state=state).select_related("target", "product").first()
     if left:
+        site.wake(left)
         return left
     make = {states.LIVE: creation, states.SUSPENDED: suspension, states.STANDBY: standby_preparation}[state]
     made = site.finish(make(site))
@@ -327,3 +345,4 @@ def test_a_worker_killed_there_changes_nothing(
     site.finish(operation)
     assert site.portrait(operation) == wanted
     site.assert_nothing_orphaned()
+    site.rest()

@@ -238,7 +238,8 @@ def test_one_with_something_in_it_is_left_alone(yard: Yard) -> None:
         with pytest.raises(NameInUse, match=f"volume/{spec.name}"):
             yard.ensure(spec)
         yard.provider.destroy(spec.ref)
-        assert yard.client.containers.run("parcelle-test/web:1", entrypoint=["ls", "/files"], **attached) == b"of-somebody\n"
+        found = yard.client.containers.run("parcelle-test/web:1", entrypoint=["ls", "/files"], **attached)
+        assert found == b"of-somebody\n"
     finally:
         foreign.remove()
 

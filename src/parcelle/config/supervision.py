@@ -73,17 +73,11 @@ def programs(home: Home, *, postgres: Postgres | None, bind: str, port: int) -> 
     listed.append(
         Program(
             "web",
-            [
-                sys.executable, "-m", "granian", "--interface", "asgi", "--host", bind, "--port", str(port),
-                "--workers", str(environment.number("PARCELLE_WEB_WORKERS", min(2, os.cpu_count() or 1))), "--no-ws",
-                # Pages that listen for events stay open for ever: a shutdown must not wait for them.
-                "--workers-kill-timeout", "2", "--respawn-failed-workers",
-                "parcelle.config.asgi:application",
-            ],
+            [sys.executable, "-m", "parcelle.config.web", bind, str(port)],
             10,
             {"stopasgroup": "true", "killasgroup": "true"},
         )
-    )  # fmt: skip
+    )
     if edge.runs_here(home):
         found = {name: f'"{value}"' for name, value in edge.program_environment(home).items()}
         options = {
