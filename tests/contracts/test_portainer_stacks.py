@@ -42,6 +42,7 @@ from parcelle.domain.provisioning.providers.portainer import PortainerProvider
 from tests import loopback, needs
 from tests.docker import subnets
 from tests.docker.belongings import Belongings
+from tests.docker.health import ASKING
 from tests.docker.swarm import Node, Swarm
 from tests.simulators import repository
 from tests.simulators.portainer import Fault, Portainer, serving
@@ -59,7 +60,7 @@ PAGE: dict[str, Any] = {
             "image": "parcelle-test/web:1",
             "environment": {"APP_VERSION": "1"},
             "healthcheck": {
-                "test": ["CMD", "python3", "/application/web.py", "health"],
+                "test": list(ASKING),
                 "interval": "1s",
                 "timeout": "20s",
                 "retries": 2,

@@ -31,6 +31,7 @@ from parcelle.domain.provisioning.operations import request_operation
 from parcelle.domain.provisioning.providers.docker import DockerProvider
 from parcelle.domain.provisioning.workflows import WORKFLOWS
 from parcelle.journeys import instance_control
+from tests.docker.health import ASKING
 from tests.system import System
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -62,7 +63,7 @@ class Site:
             "user": "0:0",
             "volumes": [{"type": "volume", "source": "files", "target": "/files"}],
             "healthcheck": {
-                "test": ["CMD", "python3", "/application/web.py", "health"],
+                "test": list(ASKING),
                 "interval": "1s",
                 "timeout": "10s",
                 "retries": 60,

@@ -45,6 +45,7 @@ from parcelle.domain.provisioning.providers.docker import DockerProvider
 from tests import blueprints
 from tests.docker import subnets
 from tests.docker.belongings import Belongings
+from tests.docker.health import ASKING
 from tests.docker.swarm import Node, _network, _node, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -55,7 +56,7 @@ WEB: Mapping[str, Any] = {
     "image": "parcelle-test/web:1",
     "environment": {"APP_VERSION": "1"},
     "healthcheck": {
-        "test": ["CMD", "python3", "/application/web.py", "health"],
+        "test": list(ASKING),
         "interval": "1s",
         "timeout": "30s",
         "retries": 30,

@@ -1,0 +1,14 @@
+"""How an engine asks the small application `parcelle-test/web` whether it is well.
+
+In bash: a Python that loads its libraries for every question, once a second for every container, took most of what the
+machine had. `tests/blueprints/stack` and the simulated vendor's repository ask in the same way.
+"""
+
+from __future__ import annotations
+
+ASKING = (
+    "CMD",
+    "bash",
+    "-c",
+    r'exec 3<>/dev/tcp/127.0.0.1/8080 && printf "GET /healthz HTTP/1.0\r\n\r\n" >&3 && grep -q "^HTTP/1.. 200 " <&3',
+)
