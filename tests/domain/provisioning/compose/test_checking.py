@@ -90,6 +90,21 @@ def test_problems_of_both_files_are_said_together(shop: Path) -> None:
     assert len(check(shop).problems) == 5
 
 
+@pytest.mark.parametrize("name", ["other", "My shop"])
+def test_a_wrong_name_does_not_hide_what_is_wrong_with_the_compose_file(shop: Path, name: str) -> None:
+    _change(shop, "name: shop", f"name: {name}")
+    _change(shop, "image: app:1", "image: app:1\n    privileged: true", "compose.yaml")
+    told = [(problem.file, problem.key) for problem in check(shop).problems]
+    assert ("blueprint.yaml", "name") in told
+    assert any(file == "compose.yaml" and key.endswith(".privileged") for file, key in told)
+
+
+def test_what_becomes_of_data_without_a_dump_is_worth_a_note(shop: Path) -> None:
+    _change(shop, "  dump: {service: db, run: [pg_dump]}\n", "")
+    (note,) = check(shop).problems
+    assert note.is_warning and "data" in note.sentence and "Portainer" in note.sentence
+
+
 def test_a_placeholder_that_does_not_exist_is_found(shop: Path) -> None:
     _change(shop, "${database_password}@db", "${databse_password}@db", "compose.yaml")
     (found,) = check(shop).problems

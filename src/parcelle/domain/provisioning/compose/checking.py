@@ -28,6 +28,13 @@ OWNERS: Final = frozenset({"company", "email", "first_name", "last_name", "langu
 STANDING: Final = frozenset({"ref", "stack", "template_password"})
 
 
+_UNSAVED: Final = (
+    "without `dump`, an archive is a copy of {} while the application stands still; through Portainer, which hands out "
+    "no volumes, an instance cannot be archived"
+)
+_UNSAVED_IN_PORTAINER: Final = "without `dump`, an instance that has volumes cannot be archived"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Example:
     """An instance that nobody has, to show a stack with. Secrets stand there as their names in brackets."""
@@ -96,9 +103,12 @@ def check(folder: Path) -> Checked:
     blueprint, problems = _validated(source, folder)
     if blueprint is None:
         return Checked(problems=tuple(problems))
-    problems += _missing_files(blueprint, source)
-    if blueprint.compose and not blueprint.compose.repository and not problems:
+    missing = list(_missing_files(blueprint, source))
+    problems += missing
+    if blueprint.compose and not blueprint.compose.repository and not missing:
         problems += _compose(blueprint, blueprint.compose, source)
+    elif blueprint.compose and blueprint.compose.repository and not blueprint.compose.dump:
+        problems.append(_at(source, ("compose",), _UNSAVED_IN_PORTAINER, is_warning=True))
     return Checked(problems=tuple(problems), blueprint=blueprint)
 
 
@@ -123,11 +133,17 @@ def known(blueprint: Blueprint, *, ports: Iterable[str] = (APPLICATION,)) -> fro
 def _validated(source: Source, folder: Path) -> tuple[Blueprint | None, list[Problem]]:
     if not isinstance(source.content, dict):
         return None, [_at(source, (), "write keys with values here")]
+    content = {**_plain(source.content), "folder": folder}
+    problems: list[Problem] = []
     try:
-        blueprint = Blueprint.model_validate({**_plain(source.content), "folder": folder})
+        blueprint = Blueprint.model_validate(content)
     except pydantic.ValidationError as error:
-        return None, [_at(source, fault["loc"], _sentence(fault)) for fault in error.errors()]
-    problems = []
+        problems = [_at(source, fault["loc"], _sentence(fault)) for fault in error.errors()]
+        # A wrong name is no reason to keep silent about the rest.
+        if {fault["loc"] for fault in error.errors()} != {("name",)}:
+            return None, problems
+        blueprint = Blueprint.model_validate({**content, "name": "unnamed"})
+        return blueprint, problems
     if blueprint.name != folder.resolve().name:
         problems.append(_at(source, ("name",), f"write {folder.resolve().name!r}, the name of the folder"))
     if not (blueprint.process or blueprint.compose):
@@ -182,6 +198,7 @@ def _compose(blueprint: Blueprint, recipe: ComposeRecipe, source: Source) -> lis
     problems = [*found.problems, *_recipe(blueprint, recipe, found.file, source)]
     if not problems:
         problems += _unlimited(recipe, found.file, source)
+        problems += _unsaved(recipe, found.file, source)
         problems += _changing(text, files, recipe.file)
     return problems
 
@@ -222,6 +239,13 @@ def _unlimited(recipe: ComposeRecipe, file: ComposeFile, source: Source) -> Iter
         if name not in recipe.limits and not service.memory and name not in file.one_shots:
             sentence = f"nothing says how much memory {name!r} needs, so it gets 512 MB: add it under `limits`"
             yield _at(source, ("compose", "limits"), sentence, is_warning=True)
+
+
+def _unsaved(recipe: ComposeRecipe, file: ComposeFile, source: Source) -> Iterator[Problem]:
+    """What becomes of data when an instance is archived, where the recipe does not say."""
+    if recipe.dump is None and file.volumes:
+        sentence = _UNSAVED.format(", ".join(sorted(file.volumes)))
+        yield _at(source, ("compose",), sentence, is_warning=True)
 
 
 def _changing(text: str, files: Mapping[str, str], name: str) -> Iterator[Problem]:
