@@ -35,6 +35,10 @@ def _compare_ingress() -> None:
     routes.keep(thorough=True, now=timezone.now())
 
 
+def _moved() -> None:
+    routes.follow(now=timezone.now())
+
+
 def _idle() -> None:
     idle.run(now=timezone.now())
 
@@ -85,6 +89,7 @@ TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("* * * * *", "pool", standby_pool.keep_all),
     ("* * * * * */5", "ingress", _watch_ingress),
     ("* * * * *", "ingress_compare", _compare_ingress),
+    ("* * * * *", "moved", _moved),
     ("* * * * *", "idle", _idle),
     ("* * * * *", "domains", _domains),
     ("*/10 * * * *", "trials", _trials),

@@ -6,6 +6,7 @@ afterwards: of two who change one route at once, the later one's word is what st
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,20 +17,21 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Greatest
 
 from parcelle.core import events, http
 from parcelle.core.states import IllegalTransition
 from parcelle.domain.catalog.blueprints import Probe
 from parcelle.domain.provisioning import ingress, leases, pages, specs, states
-from parcelle.domain.provisioning.errors import ProvisioningError, TryAgain
+from parcelle.domain.provisioning.errors import ProvisioningError, TargetUnreachable, TryAgain
 from parcelle.domain.provisioning.events import MaintenanceBegan, MaintenanceEnded
 from parcelle.domain.provisioning.ingress import ConfigurationLost, Ingress, Route, RouteState
 from parcelle.domain.provisioning.ingress.base import is_host
 from parcelle.domain.provisioning.ingress.page import MARK
 from parcelle.domain.provisioning.ingress.traefik import TraefikIngress
-from parcelle.domain.provisioning.models import Instance, PublishedRoute, RouteHost
+from parcelle.domain.provisioning.models import Instance, Operation, PublishedRoute, RouteHost, Target
+from parcelle.domain.provisioning.providers.base import Provider
 
 logger = structlog.get_logger(__name__)
 
@@ -47,6 +49,12 @@ def supports(capability: str) -> bool:
 def platform_host(instance: Instance) -> str:
     """The instance's own name below the platform's domain."""
     return f"{instance.slug}.{settings.APPS_DOMAIN}"
+
+
+def address_of(host: str) -> str:
+    """What people type to reach a host name behind our ingress."""
+    port = "" if settings.EDGE_HTTPS_PORT == 443 else f":{settings.EDGE_HTTPS_PORT}"
+    return f"https://{host}{port}"
 
 
 # --- changing the snapshot ------------------------------------------------------------------------------------
@@ -179,6 +187,39 @@ def _correct_addresses(front: Ingress) -> None:
         address = front.address(_value(row, front))
         if address and row.instance.url != address:
             Instance.objects.filter(pk=row.instance_id).update(url=address)
+
+
+def follow(*, now: datetime) -> int:
+    """Leads to where applications run now, on targets that move them by themselves; how many had moved.
+
+    What an operation is at work on is left to it, and a target that does not answer to the next time.
+    """
+    busy = Operation.objects.filter(instance=OuterRef("pk"), state__in=states.UNFINISHED)
+    rows = Instance.objects.filter(state=states.LIVE, route__isnull=False).exclude(Exists(busy))
+    moved = 0
+    for target in Target.objects.filter(pk__in=rows.values("target")):
+        with contextlib.suppress(TargetUnreachable):
+            provider = specs.provider_of(target)
+            there = rows.filter(target=target) if "moves" in provider.capabilities else rows.none()
+            for instance in there.select_related("target", "product", "template", "route"):
+                try:
+                    moved += _followed(instance, provider, now=now)
+                except TargetUnreachable:
+                    raise
+                except (ProvisioningError, KeyError) as error:
+                    logger.warning("a route could not follow", instance_id=str(instance.pk), reason=str(error))
+    return moved
+
+
+def _followed(instance: Instance, provider: Provider, *, now: datetime) -> bool:
+    endpoint = provider.endpoint(specs.spec_of(instance, provider))
+    route = instance.route
+    if urlsplit(endpoint).netloc == route.upstream:
+        return False
+    url = publish(instance, RouteState(route.state), now=now, endpoint=endpoint, note=route.note)
+    Instance.objects.filter(pk=instance.pk).update(url=url)
+    logger.info("an application has moved", instance_id=str(instance.pk), was=route.upstream, url=url)
+    return True
 
 
 def prove(ref: UUID, probe: Probe, *, seconds: float = PROOF_SECONDS) -> None:

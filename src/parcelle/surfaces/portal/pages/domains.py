@@ -83,6 +83,7 @@ class Shown:
 
     domain: Domain
     name: str
+    address: str
     records: list[Record]
     problem: Promise | str
     advice: Promise | str
@@ -186,7 +187,7 @@ def _context(instance: Instance, *, may_change: bool) -> dict[str, object]:
 
 def _show(domain: Domain) -> Shown:
     problem, advice = PROBLEMS.get(domain.problem, ("", ""))
-    return Shown(domain, _shown_name(domain), domains.records(domain), problem, advice)
+    return Shown(domain, _shown_name(domain), routes.address_of(domain.host), domains.records(domain), problem, advice)
 
 
 def _shown_name(domain: Domain) -> str:
