@@ -138,6 +138,19 @@ class Following(PageMixin):
         return super().change_view(request, object_id, form_url, context)
 
 
+class _Called:
+    """A row under the name that its reader knows it by, for the line above the page."""
+
+    def __init__(self, row: Any, name: str) -> None:
+        self._row, self._name = row, name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._row, attribute)
+
+    def __str__(self) -> str:
+        return self._name
+
+
 @admin.register(Operation)
 class OperationPage(Following, Changing, OperationColumns, WithActors, Record):
     verbs = [verbs.RETRY_OPERATION]
@@ -199,6 +212,11 @@ class OperationPage(Following, Changing, OperationColumns, WithActors, Record):
 
     def is_unfinished(self, row: Operation) -> bool:
         return row.state in states.UNFINISHED
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if row := context.get("original"):
+            context["original"] = _Called(row, words.word(words.KINDS, row.kind))
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def describe(self, row: Operation) -> object:
         return self.subject(row)

@@ -63,14 +63,14 @@ def error_of(code: int, text: str, *, project: str, secrets: Iterable[str] = ())
     for pattern, make in _TABLE:
         if found := re.search(pattern, text):
             return make(found, project)
-    last = _last_lines(text) or f"docker compose ended with code {code}"
+    last = " ".join(telling(text)[-3:])[-_LONGEST:] or f"it ended with code {code}"
     if code == MODEL_ERROR:
         return FileRefused(last)
     if code == CANCELLED:
         return TryAgain("docker compose was interrupted")
     if code == PULL_ERROR:
         return TryAgain(f"the registry does not hand out the image: {last}")
-    return ProvisioningError(last)
+    return ProvisioningError(f"docker compose did not bring the stack up: {last}")
 
 
 def service_of(container: str, project: str) -> str:
@@ -87,11 +87,10 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     return redact(text, spelled)
 
 
-def _last_lines(text: str) -> str:
-    """What follows the progress: the last lines that are not about one container, network or volume going well."""
+def telling(text: str) -> list[str]:
+    """The lines that are not about one container, network or volume going well: what stood beside the progress."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not re.match(r"(?:Container|Network|Volume|\S+) \S+ +[A-Z][a-z]+$", line)]
-    return " ".join(telling[-3:])[-_LONGEST:]
+    return [line for line in lines if not re.match(r"(?:Container|Network|Volume|\S+) \S+ +[A-Z][a-z]+$", line)]
 
 
 Make = Callable[[re.Match[str], str], ProvisioningError]

@@ -180,7 +180,9 @@ def _attend(
         error = answers.error_of(code, output, project=project)
         if error and type(error) is not ProvisioningError:
             raise error
-        raise ProvisioningError(f"{name} ended with code {code}: {output[-600:]}")
+        # Compose says in the same place how it got there, which is not what went wrong.
+        said = "\n".join(answers.telling(output))
+        raise ProvisioningError(f"{name} ended with code {code}: {said[-600:]}")
 
 
 def _listen(process: subprocess.Popen[bytes], tail: _Tail) -> None:
