@@ -9,6 +9,7 @@ import contextlib
 import io
 import itertools
 import os
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -16,10 +17,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import yaml
 from django.test import override_settings
 from docker import DockerClient
 from pytest_django import DjangoDbBlocker
@@ -27,9 +30,10 @@ from pytest_django import DjangoDbBlocker
 from parcelle.domain.catalog import blueprints as catalog
 from parcelle.domain.catalog.blueprints import Blueprint
 from parcelle.domain.provisioning import specs
-from parcelle.domain.provisioning.errors import ProvisioningError, TryAgain
+from parcelle.domain.provisioning.errors import CannotBeSaved, ProvisioningError, TryAgain
 from parcelle.domain.provisioning.providers import PROVIDERS, open_provider
 from parcelle.domain.provisioning.providers.base import Provider, Spec, Status, TemplateSpec
+from parcelle.domain.provisioning.providers.portainer import PortainerProvider
 from parcelle.domain.provisioning.providers.process import ProcessProvider
 from tests import blueprints, needs
 from tests.docker import subnets
@@ -496,6 +500,50 @@ def test_a_broken_dump_is_refused(bench: Workbench, running: Spec) -> None:
     with pytest.raises(ProvisioningError):
         bench.provider.load(running.ref, io.BytesIO(b"this is no dump" * 100_000))
     assert bench.read(running.ref) == "still here"
+
+
+def test_what_has_data_must_be_saved(bench: Workbench, running: Spec) -> None:
+    assert bench.provider.must_save(running.ref) is bench.runs
+    assert (bench.provider.archive_path(running.ref) is not None) is bench.runs
+
+
+@pytest.fixture
+def silent_recipe(bench: Workbench, tmp_path: Path) -> Iterator[Workbench]:
+    """The same place to work with a recipe that has a volume and says nothing about backups."""
+    if bench.blueprint.compose is None:
+        pytest.skip("has no recipe of that kind")
+    folder = Path(shutil.copytree(bench.blueprint.folder, tmp_path / bench.blueprint.name))
+    said = yaml.safe_load((folder / "blueprint.yaml").read_text())
+    del said["compose"]["dump"], said["compose"]["load"]
+    (folder / "blueprint.yaml").write_text(yaml.safe_dump(said))
+    with override_settings(BLUEPRINTS_DIR=tmp_path):
+        yield replace(bench, blueprint=catalog.load(bench.blueprint.name))
+
+
+def test_without_a_dump_data_are_copied_as_they_are_or_nothing_is_touched(silent_recipe: Workbench) -> None:
+    bench, provider = silent_recipe, silent_recipe.provider
+    spec = bench.spec()
+    try:
+        bench.ensure(spec)
+        bench.write(spec.ref, "kept")
+        if isinstance(provider, PortainerProvider):
+            with pytest.raises(CannotBeSaved, match=r"compose\.dump"):
+                provider.must_save(spec.ref)
+            assert bench.status(spec) is Status.RUNNING
+            return
+        assert provider.must_save(spec.ref)
+        dump = io.BytesIO()
+        # As it is when an instance is archived.
+        bench.stop(spec)
+        provider.dump(spec.ref, dump)
+        bench.start(spec)
+        bench.write(spec.ref, "changed")
+        dump.seek(0)
+        provider.load(spec.ref, dump)
+        bench.wait_until(spec, Status.RUNNING)
+        assert bench.read(spec.ref) == "kept"
+    finally:
+        provider.destroy(spec.ref)
 
 
 def test_a_template_is_discarded_half_made_or_whole(bench: Workbench) -> None:

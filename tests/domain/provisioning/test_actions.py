@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from parcelle.core.models import Fact
 from parcelle.core.states import IllegalTransition
 from parcelle.domain.provisioning import actions, leases, queries, states
-from parcelle.domain.provisioning.errors import InstanceBusy, NameTaken, ProvisioningError
+from parcelle.domain.provisioning.errors import CannotBeSaved, InstanceBusy, NameTaken, ProvisioningError
 from parcelle.domain.provisioning.models import Instance, Target
 from tests import people
 from tests.domain.provisioning.scripted import ScriptedProvider
@@ -105,6 +105,21 @@ def test_archiving_destroys_the_stack_and_forgets_every_secret(live: Instance, p
     change(live, "archive")
     assert (live.state, live.secrets, live.archived_at) == (states.ARCHIVED, {}, NOW)
     assert provider.destroyed == [live.ref] and leases.ports_of(live.ref) == {}
+
+
+def test_what_cannot_be_saved_is_not_even_stopped(
+    live: Instance, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_ref: object) -> bool:
+        raise CannotBeSaved("write `dump`")
+
+    touched: list[object] = []
+    monkeypatch.setattr(provider, "must_save", refuse)
+    monkeypatch.setattr(provider, "stop", touched.append)
+    change(live, "archive")
+    archiving = live.operations.get(kind="archive")
+    assert (live.state, archiving.state, archiving.error_code) == (states.LIVE, states.FAILED, "cannot_be_saved")
+    assert touched == provider.destroyed == []
 
 
 def test_every_change_leaves_a_fact_with_its_reason_and_its_actor(live: Instance) -> None:

@@ -127,6 +127,12 @@ class UpdateRolledBack(ProvisioningError):
         self.service = service
 
 
+class CannotBeSaved(ProvisioningError):
+    """There are data of which no copy can be made here; whatever would destroy them is not begun."""
+
+    code = "cannot_be_saved"
+
+
 class DeadlinePassed(ProvisioningError):
     """The operation took longer than it may."""
 

@@ -219,9 +219,15 @@ def target_problems() -> dict[str, str]:
     return problems
 
 
+def must_save(found: Instance) -> bool:
+    """Whether archiving keeps a dump. Raises ProvisioningError when none could be made, or nobody can say."""
+    return specs.provider_of(found.target).must_save(found.ref)
+
+
 def archive_of(found: Instance) -> Path | None:
-    """Where the last dump is kept once the instance is archived; None when its provider keeps none."""
-    return specs.provider_of(found.target).archive_path(found.ref)
+    """Where the last dump of an archived instance is kept; None when there was nothing to keep."""
+    path = specs.provider_of(found.target).archive_path(found.ref)
+    return path if path and path.exists() else None
 
 
 def can_run(blueprint: Blueprint, provider: str) -> bool:

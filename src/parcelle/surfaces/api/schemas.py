@@ -125,7 +125,7 @@ class Failure(Camel):
         description="A word for programs: `timeout`, `target_unreachable`, `target_full`, `disk_full`, "
         "`image_missing`, `port_taken`, `subnet_taken`, `route_refused`, `credentials_refused`, `certificate_unknown`, "
         "`environment_unknown`, `settings_refuse`, `compose_refused`, `name_in_use`, `service_failed`, "
-        "`update_rolled_back`, `template_failed` or `step_failed`."
+        "`update_rolled_back`, `cannot_be_saved`, `template_failed` or `step_failed`."
     )
     message: str = Field(description="A sentence for people, in the language of the request.")
 

@@ -109,6 +109,7 @@ ERRORS: Words = {
     "update_rolled_back": _("Update taken back: the old version goes on"),
     "compose_refused": _("Compose file refused"),
     "name_in_use": _("Name in use on the target"),
+    "cannot_be_saved": _("No copy of the data can be made"),
     "service_failed": _("A service does not start"),
 }
 

@@ -207,10 +207,14 @@ def archive(
 
 def _confirm_archive(instance: Instance) -> None:
     company = instance.organization.name if instance.organization else ""
+    try:
+        saved = queries.must_save(instance)
+    except ProvisioningError as error:
+        fail(f"{instance.slug} cannot be archived now: {error.detail}")
     typer.echo(
         f"{instance.slug} ({company}) is about to be archived. Its address stops answering, its database, files and "
         "passwords are removed, and its name becomes free for others. There is no command that brings it back.\n"
-        + ("A last dump of its data is kept on this machine." if queries.archive_of(instance) else "No dump is kept."),
+        + ("A last dump of its data is kept on this machine." if saved else "It has no data to keep a dump of."),
         err=True,
     )
     if not sys.stdin.isatty():

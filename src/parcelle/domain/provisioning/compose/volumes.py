@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import CONFLICT
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 from uuid import UUID
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 COPY_SECONDS: Final = 900
 CHUNK_BYTES: Final = 1 << 20
+# Where several volumes are mounted to be read or filled as one.
+TOGETHER: Final = "/volumes"
 _FROM, _TO = "/from", "/to"
 _EMPTY = f"find {_TO} -mindepth 1 -delete"
 # Owners, modes and times stay as they are; a half copy of before is not mixed with this one.
@@ -144,6 +148,24 @@ def reading(
     with engine.asked(), _helper(engine, ref, image, mounts) as helper:
         stream, _status = helper.get_archive(folder, chunk_size=CHUNK_BYTES)
         yield stream
+
+
+def refuse_broken(archive: BinaryIO, folders: set[str]) -> None:
+    """Before anything is replaced: is this whole, and of this kind of stack?"""
+    size = archive.seek(0, os.SEEK_END)
+    archive.seek(max(0, size - 1024))
+    # Two empty blocks are the end of a tar; nothing else tells a whole one from the beginning of one.
+    if size < 1024 or any(archive.read()):
+        raise ProvisioningError("this is no backup of an instance, or only the beginning of one")
+    archive.seek(0)
+    wanted = {folder.strip("/") for folder in folders}
+    try:
+        with tarfile.open(fileobj=archive, mode="r|*") as tar:
+            found = {"/".join(Path(member.name).parts[:2]) for member in tar if len(Path(member.name).parts) > 1}
+    except tarfile.TarError as error:
+        raise ProvisioningError(f"this is no backup of an instance: {error}") from error
+    if found - wanted:
+        raise ProvisioningError(f"this backup is of another application: {', '.join(sorted(found - wanted))}")
 
 
 @contextlib.contextmanager

@@ -96,6 +96,7 @@ class Provider(Protocol):
     def subnet_purposes(self) -> tuple[str, ...]: ...
 
     # "application": answers HTTP under an endpoint, so it can be probed and personalised.
+    # "moves": the endpoint may change by itself, because the target runs on several machines.
     capabilities: ClassVar[frozenset[str]]
 
     def check(self) -> TargetHealth:
@@ -140,6 +141,12 @@ class Provider(Protocol):
         """Writes everything needed to bring the stack's data back."""
 
     def load(self, ref: UUID, source: BinaryIO) -> None: ...
+
+    def must_save(self, ref: UUID) -> bool:
+        """Whether there are data to dump before the stack may be destroyed; false when it has nothing to keep.
+
+        Raises CannotBeSaved, which says what to do, when there are data and `dump` could not save them.
+        """
 
     def destroy(self, ref: UUID) -> None:
         """Removes everything of the ref, also of a half-made stack, and verifies that nothing is left."""

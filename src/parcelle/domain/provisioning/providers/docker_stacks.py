@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +34,6 @@ COMMAND_SECONDS: Final = 120
 # Initialising a template, writing and reading a backup.
 LONG_SECONDS: Final = 1500
 TEMPLATE_PREFIX: Final = "template-"
-_VOLUMES_FOLDER: Final = "volumes"
 
 
 class DockerStacks:
@@ -119,7 +116,7 @@ class DockerStacks:
         mounts = self._data(stack)
         with (
             self._standing_still(stack),
-            volumes.reading(self.engine, ref, _any_image(stack), mounts, folder=f"/{_VOLUMES_FOLDER}") as stream,
+            volumes.reading(self.engine, ref, _any_image(stack), mounts, folder=volumes.TOGETHER) as stream,
         ):
             into.writelines(stream)
 
@@ -141,7 +138,7 @@ class DockerStacks:
         mounts = self._data(stack)
         with tempfile.TemporaryFile() as whole:
             shutil.copyfileobj(source, whole)
-            _refuse_broken(whole, set(mounts))
+            volumes.refuse_broken(whole, set(mounts))
             with self._standing_still(stack):
                 volumes.empty(self.engine, ref, _any_image(stack), mounts.values())
                 whole.seek(0)
@@ -150,7 +147,7 @@ class DockerStacks:
     def _data(self, stack: Stack) -> dict[str, str]:
         """Where each volume of the application is in an archive -> its name on the engine. Given files are not data."""
         own = json.loads(stack.notes.get(labels.DATA, "[]"))
-        return {f"/{_VOLUMES_FOLDER}/{volume}": volumes.name_of(stack.project, volume) for volume in own}
+        return {f"{volumes.TOGETHER}/{volume}": volumes.name_of(stack.project, volume) for volume in own}
 
     @contextlib.contextmanager
     def _serving(self, stack: Stack, service: str) -> Iterator[Part]:
@@ -192,6 +189,11 @@ class DockerStacks:
         if left.is_there:
             raise TryAgain(f"something of the instance is still there: {', '.join(left.names)}")
 
+    def must_save(self, ref: UUID) -> bool:
+        """Volumes of a recipe without a `dump` are copied as they are."""
+        stack = self.engine.stack(ref)
+        return bool(self._data(stack)) or (bool(stack.parts) and self._recipe(ref).dump is not None)
+
     def archive_path(self, ref: UUID) -> Path | None:
         return Path(settings.HOME) / "archives" / f"{ref.hex[:16]}.dump"
 
@@ -220,21 +222,3 @@ def _plain(command: ServiceCommand) -> list[str]:
 
 def _any_image(stack: Stack) -> str:
     return next(part.image for part in stack.parts)
-
-
-def _refuse_broken(archive: BinaryIO, folders: set[str]) -> None:
-    """Before anything is replaced: is this whole, and of this kind of stack?"""
-    size = archive.seek(0, os.SEEK_END)
-    archive.seek(max(0, size - 1024))
-    # Two empty blocks are the end of a tar; nothing else tells a whole one from the beginning of one.
-    if size < 1024 or any(archive.read()):
-        raise ProvisioningError("this is no backup of an instance, or only the beginning of one")
-    archive.seek(0)
-    wanted = {folder.strip("/") for folder in folders}
-    try:
-        with tarfile.open(fileobj=archive, mode="r|*") as tar:
-            found = {"/".join(Path(member.name).parts[:2]) for member in tar if len(Path(member.name).parts) > 1}
-    except tarfile.TarError as error:
-        raise ProvisioningError(f"this is no backup of an instance: {error}") from error
-    if found - wanted:
-        raise ProvisioningError(f"this backup is of another application: {', '.join(sorted(found - wanted))}")

@@ -83,5 +83,8 @@ class NullProvider:
     def destroy(self, ref: UUID) -> None:
         return None
 
+    def must_save(self, ref: UUID) -> bool:
+        return False
+
     def archive_path(self, ref: UUID) -> Path | None:
         return None

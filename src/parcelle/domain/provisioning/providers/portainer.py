@@ -28,6 +28,7 @@ from parcelle.domain.provisioning.compose import answers, labels, render
 from parcelle.domain.provisioning.compose.files import FileVolume
 from parcelle.domain.provisioning.compose.parts import Part
 from parcelle.domain.provisioning.errors import (
+    CannotBeSaved,
     EnvironmentUnknown,
     NotYet,
     ProvisioningError,
@@ -111,7 +112,7 @@ class PortainerProvider:
     template_phases: ClassVar[tuple[str, ...]] = ()
     port_purposes: tuple[str, ...] = ("application", "database")
     subnet_purposes: tuple[str, ...] = ("front", "back")
-    capabilities: ClassVar[frozenset[str]] = frozenset({"application"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"application", "moves"})
 
     def __init__(self, connection: Mapping[str, Any], *, patience: float = PATIENCE_SECONDS) -> None:
         self.server = api.Portainer(connection)
@@ -243,7 +244,7 @@ class PortainerProvider:
             self.engine.make_secret(content_name, content, known)
         for volume in wanted.files:
             progress(volume.service, None)
-            self.engine.make_volume(volume.name, {**known, labels.VOLUME: volume.key})
+            self.engine.make_volume(volume.name, {**known, labels.VOLUME: volume.key, labels.FILES: "1"})
             self.engine.fill(volume.name, volume.image, volume.archive(volume.folder), volume.folder, labels.of(ref))
 
     def _create(self, place: Place, name: str, wanted: Wanted, progress: Progress) -> api.Stack:
@@ -440,7 +441,7 @@ class PortainerProvider:
         if stack.status == api.DEPLOYING:
             return Observation(Status.CREATING, "deploying")
         if stack.status == api.FAILED:
-            return Observation(Status.FAILED, redact(stack.message, self.server.secrets)[-500:])
+            return Observation(Status.FAILED, _explained(stack.message, stack.name, self.server.secrets).detail[:500])
         # Stopping removes the containers: only the record tells a stopped stack from one that lost them.
         if stack.status == api.INACTIVE:
             return Observation(Status.STOPPED)
@@ -571,6 +572,26 @@ class PortainerProvider:
                 raise TryAgain(redact(error.detail, self.server.secrets)[-500:]) from error
             self._settled(stack, _silent)
             raise TryAgain(f"Portainer still has the stack {stack.name}")
+
+    def must_save(self, ref: UUID) -> bool:
+        """Portainer hands out no volumes: without a `dump` the recipe has to do without them too."""
+        place = self._find(ref)
+        if not place.name:
+            return False
+        if self._recipe_of(place).dump is not None:
+            return True
+        own = self._data(place)
+        if own:
+            raise CannotBeSaved(
+                f"the blueprint {place.blueprint} has no `dump`, and Portainer hands out no volumes: write how "
+                f"{', '.join(own)} can be saved under `compose.dump`, then archive again"
+            )
+        return False
+
+    def _data(self, place: Place) -> list[str]:
+        """The stack's volumes, without those that only bring it files."""
+        found = self.engine.volumes(f"{self._of_project}={place.name}")
+        return sorted(name for name, known in found.items() if labels.FILES not in known)
 
     def archive_path(self, ref: UUID) -> Path | None:
         return Path(settings.HOME) / "archives" / f"{ref.hex[:16]}.dump"

@@ -333,6 +333,9 @@ class ProcessProvider:
         if left.status is not Status.ABSENT:
             raise TryAgain(f"something of the instance is still there: {left.status}")
 
+    def must_save(self, ref: UUID) -> bool:
+        return True
+
     def archive_path(self, ref: UUID) -> Path | None:
         return self.home / "archives" / f"{_key(ref)}.dump"
 

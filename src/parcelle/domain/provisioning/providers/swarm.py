@@ -11,7 +11,9 @@ Swarm has no templates: an instance is initialised by itself.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,12 +26,12 @@ from django.conf import settings
 
 from parcelle.core.logs import redact
 from parcelle.domain.catalog.blueprints import Blueprint, BlueprintError, ComposeRecipe, ServiceCommand, fill
-from parcelle.domain.provisioning.compose import render
+from parcelle.domain.provisioning.compose import images, render, volumes
 from parcelle.domain.provisioning.compose import swarm as translation
 from parcelle.domain.provisioning.compose.cli import Credential
 from parcelle.domain.provisioning.compose.engine import Engine
 from parcelle.domain.provisioning.compose.swarm import Place, Service, Stack
-from parcelle.domain.provisioning.errors import ProvisioningError, TargetUnreachable, TryAgain
+from parcelle.domain.provisioning.errors import CannotBeSaved, ProvisioningError, TargetUnreachable, TryAgain
 from parcelle.domain.provisioning.providers import swarm_inside
 from parcelle.domain.provisioning.providers.base import (
     Found,
@@ -63,7 +65,7 @@ LONG_SECONDS: Final = 1500
 class SwarmProvider:
     phases: ClassVar[tuple[str, ...]] = ("create_networks", "start_services")
     template_phases: ClassVar[tuple[str, ...]] = ()
-    capabilities: ClassVar[frozenset[str]] = frozenset({"application"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"application", "moves"})
     port_purposes = (APPLICATION, SPARE)
     subnet_purposes = (render.BACK, render.FRONT)
 
@@ -374,24 +376,71 @@ class SwarmProvider:
         return redact("\n".join(text for _moment, text in last))
 
     def dump(self, ref: UUID, into: BinaryIO) -> None:
+        """As the recipe's command writes it; without one, a tar of the volumes, read while the stack stands still."""
         _seen, record = self._known(ref)
-        with self._by_hand(ref, record, record.dump, "dump") as (engine, service, task, command):
+        if record.dump is None:
+            engine, mounts = self._home_engine(record), _mounts(record)
+            with (
+                self._standing_still(ref),
+                volumes.reading(engine, ref, self._image_at(engine, record), mounts, folder=volumes.TOGETHER) as tar,
+            ):
+                into.writelines(tar)
+            return
+        with self._by_hand(ref, record.dump, record) as (engine, service, task, command):
             swarm_inside.run(
                 engine, service, task, command["run"], timeout=LONG_SECONDS, user=command["user"], into=into
             )
 
     def load(self, ref: UUID, source: BinaryIO) -> None:
         _seen, record = self._known(ref)
-        with self._by_hand(ref, record, record.load, "load") as (engine, _service, task, command):
+        if record.load is None:
+            engine, mounts = self._home_engine(record), _mounts(record)
+            image = self._image_at(engine, record)
+            with tempfile.TemporaryFile() as whole:
+                shutil.copyfileobj(source, whole)
+                volumes.refuse_broken(whole, set(mounts))
+                with self._standing_still(ref):
+                    volumes.empty(engine, ref, image, mounts.values())
+                    whole.seek(0)
+                    volumes.fill(engine, ref, image, mounts, whole)
+            return
+        with self._by_hand(ref, record.load, record) as (engine, _service, task, command):
             swarm_inside.feed(engine, task, command["run"], source, timeout=LONG_SECONDS, user=command["user"])
+
+    def _home_engine(self, record: Record) -> Engine:
+        """Of the node with the volumes. Raises CannotBeSaved when there are none, or it cannot be spoken to."""
+        home = self.cluster.nodes().get(record.home)
+        engine = self.cluster.engine_of(home.id) if home else None
+        if engine is None:
+            raise CannotBeSaved(
+                "the blueprint has no `dump` command, and the engine of the node with the volumes "
+                + (
+                    f"cannot be reached: name it under `nodes` of the target, {_such_as(home)}"
+                    if home
+                    else "left the swarm: make it join again"
+                )
+            )
+        return engine
+
+    def _image_at(self, engine: Engine, record: Record) -> str:
+        return images.resolve(engine, record.image, credentials=self.cluster.registries, fresh=False)
+
+    @contextlib.contextmanager
+    def _standing_still(self, ref: UUID) -> Iterator[None]:
+        """Files of a program that writes to them are no backup."""
+        runs = any(service.replicas for service in self.cluster.look(ref).services if not service.is_job)
+        self.stop(ref)
+        try:
+            yield
+        finally:
+            if runs:
+                self.start(ref)
 
     @contextlib.contextmanager
     def _by_hand(
-        self, ref: UUID, record: Record, command: Mapping[str, Any] | None, word: str
+        self, ref: UUID, command: Mapping[str, Any], record: Record
     ) -> Iterator[tuple[Engine, Running, Task, Mapping[str, Any]]]:
         """The container for a backup or a restore. What was stopped is started just so far, and stopped again."""
-        if command is None:
-            raise ProvisioningError(f"the blueprint has no `{word}` command")
         stopped = self.cluster.look(ref).by_key.get(command["service"])
         if stopped is not None and not stopped.replicas:
             self.cluster.scale(stopped, 1)
@@ -403,7 +452,7 @@ class SwarmProvider:
                 node = self.cluster.nodes()[task.node_id]
                 raise ProvisioningError(
                     f"the engine of node {node.hostname} cannot be reached: name it under `nodes` of the target, "
-                    'such as {"' + node.hostname + '": "ssh://user@address"}'
+                    + _such_as(node)
                 )
             yield engine, service, task, command
         finally:
@@ -428,9 +477,17 @@ class SwarmProvider:
         if left.is_there:
             raise TryAgain(f"something of the instance is still there: {', '.join(left.parts)}")
 
-    def archive_path(self, ref: UUID) -> Path | None:
+    def must_save(self, ref: UUID) -> bool:
+        """Volumes of a recipe without a `dump` are copied as they are, where their node's engine can be reached."""
         record = self.cluster.look(ref).record
-        return Path(settings.HOME) / "archives" / f"{ref.hex}.dump" if record and record.dump else None
+        if record is None or (record.dump is None and not record.volumes):
+            return False
+        if record.dump is None:
+            self._home_engine(record)
+        return True
+
+    def archive_path(self, ref: UUID) -> Path | None:
+        return Path(settings.HOME) / "archives" / f"{ref.hex}.dump"
 
     # --- small things -----------------------------------------------------------------------------------
 
@@ -453,6 +510,15 @@ def _command(command: ServiceCommand | None) -> Mapping[str, Any] | None:
     if command is None:
         return None
     return {"service": command.service, "run": [str(word) for word in fill(command.run, {})], "user": command.user}
+
+
+def _mounts(record: Record) -> dict[str, str]:
+    """Where each volume is in an archive -> its name on the node."""
+    return {f"{volumes.TOGETHER}/{name.removeprefix(f'{record.stack}_')}": name for name in record.volumes}
+
+
+def _such_as(node: Node) -> str:
+    return 'such as {"' + node.hostname + '": "ssh://user@address"}'
 
 
 def _answers(address: str, port: int) -> bool:

@@ -17,17 +17,25 @@ from parcelle.domain.provisioning.workflows.common import destroy, release
 
 def steps(_provider: Provider) -> Sequence[Work]:
     return [
-        Work("stop", lambda run: run.provider.stop(run.instance.ref)),
+        Work("stop", stop),
         Work("dump", dump),
         Work("destroy", destroy),
         Work("release", release),
     ]
 
 
+def stop(run: Run) -> None:
+    # Asked while everything still serves: what cannot be saved is not destroyed, so it need not be stopped either.
+    run.provider.must_save(run.instance.ref)
+    run.provider.stop(run.instance.ref)
+
+
 def dump(run: Run) -> None:
     """Keeps what is needed to bring the data back. Written under another name until it is whole."""
     path = run.provider.archive_path(run.instance.ref)
     if path is None or path.exists() or run.provider.observe(run.instance.ref).status is Status.ABSENT:
+        return
+    if not run.provider.must_save(run.instance.ref):
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_suffix(".part")
