@@ -377,6 +377,22 @@ def test_a_stack_that_somebody_deleted_by_hand_is_made_again_with_its_data(
     assert engine.volumes.get(f"{stand.spec.name}_data").attrs["CreatedAt"] == volume.attrs["CreatedAt"]
 
 
+def test_one_container_of_several_that_somebody_removed_is_missed_and_comes_back(
+    stand: Stand, engine: docker.DockerClient
+) -> None:
+    web = PAGE["services"]["web"]
+    beside = {name: value for name, value in web.items() if name != "volumes"}
+    (stand.folder / "compose.yaml").write_text(yaml.safe_dump({**PAGE, "services": {"web": web, "beside": beside}}))
+    stand.ensure()
+    (gone,) = [one for one in stand.containers(engine) if one.labels["com.docker.compose.service"] == "beside"]
+    gone.remove(force=True)
+    found = stand.found()
+    assert (found.status, found.detail) == (Status.CREATING, "without beside")
+    stand.ensure_at_last()
+    assert stand.status() is Status.RUNNING
+    assert len(stand.containers(engine)) == 2
+
+
 def test_containers_that_somebody_removed_by_hand_are_missed_and_come_back(
     stand: Stand, engine: docker.DockerClient
 ) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Final
 from uuid import UUID
 
+import yaml
 from django.conf import settings
 
 from parcelle.core import turns
@@ -229,7 +230,11 @@ class PortainerProvider:
             elif not wanted.is_what(stack, "" if wanted.repository else self.server.file(stack.id)):
                 self._prepare(spec.ref, name, wanted, progress)
                 stack = self._change(stack, wanted, progress)
-            elif stack.status != api.ACTIVE or self._observed(stack).status in {Status.FAILED, Status.STOPPED}:
+            elif (
+                stack.status != api.ACTIVE
+                or self._observed(stack).status in {Status.FAILED, Status.STOPPED}
+                or (self.environment.kind != "swarm" and self._missing(stack))
+            ):
                 stack = self._revive(stack, wanted, progress)
         except api.DeploymentFailed as error:
             raise _explained(error.detail, name, hidden) from error
@@ -449,9 +454,21 @@ class PortainerProvider:
             seen = swarm.observation(self.engine, stack.name)
         else:
             seen = observation(self._parts(stack.name), half_made=False)
+            if seen.status is Status.RUNNING and (missing := self._missing(stack)):
+                return Observation(Status.CREATING, f"without {', '.join(missing)}")
         if seen.status is Status.ABSENT:
             return Observation(Status.FAILED, "Portainer calls it active, but none of its containers is there")
         return seen
+
+    def _missing(self, stack: api.Stack) -> list[str]:
+        """Services of a stack that have no container: what is gone as a whole is not in any list of containers."""
+        try:
+            services = yaml.safe_load(self.server.file(stack.id))["services"]
+        except (ProvisioningError, yaml.YAMLError, KeyError, TypeError):
+            # A file that cannot be had, or that only compose understands, accuses nobody.
+            return []
+        wanted = {name for name, of in services.items() if not _may_be_absent(of or {})}
+        return sorted(wanted - {part.service for part in self._parts(stack.name)})
 
     def inventory(self) -> Sequence[Found]:
         noted = [stack.env.get(INSTANCE_VARIABLE, "") for stack in self.server.stacks(self.environment.id)]
@@ -701,6 +718,10 @@ def _recipe(blueprint: Blueprint) -> ComposeRecipe:
     if blueprint.compose is None:
         raise ProvisioningError(f"the blueprint {blueprint.name} has no recipe to run as a compose stack")
     return blueprint.compose
+
+
+def _may_be_absent(service: Mapping[str, Any]) -> bool:
+    return bool(service.get("profiles")) or 0 in (service.get("scale"), (service.get("deploy") or {}).get("replicas"))
 
 
 def _words(command: ServiceCommand) -> list[str]:
