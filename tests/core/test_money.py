@@ -125,3 +125,9 @@ def test_p02_no_float_anywhere_near_money() -> None:
     assert len(files) > 5
     found = {str(path.relative_to(SOURCE)): lines for path in files if (lines := floats(ast.parse(path.read_text())))}
     assert not found
+
+
+@pytest.mark.parametrize("locale", ["fr", "en"])
+def test_what_is_taken_off_has_a_minus_sign(locale: str) -> None:
+    for written in (Money(-1250, "EUR").format(locale), Money(-1200, "EUR").format_short(locale)):
+        assert "\N{MINUS SIGN}" in written and "-" not in written

@@ -146,22 +146,23 @@ class Money:
 
     def format(self, locale: str) -> str:
         """As a reader of `locale` ("fr", "en") writes it: `1 234,50 €`, `32 000 FCFA`."""
-        return _spaced(format_currency(self.amount, self.currency, locale=locale))
+        return _written(format_currency(self.amount, self.currency, locale=locale))
 
     def format_short(self, locale: str) -> str:
         """As prices are announced: without decimals where there is nothing behind them, `49 €`."""
         if self.amount % 1:
             return self.format(locale)
         pattern = re.sub(r"\.0+", "", str(Locale.parse(locale).currency_formats["standard"].pattern))
-        return _spaced(format_currency(self.amount, self.currency, pattern, locale=locale, currency_digits=False))
+        return _written(format_currency(self.amount, self.currency, pattern, locale=locale, currency_digits=False))
 
     def __str__(self) -> str:
         return f"{self.amount:f} {self.currency}"
 
 
-def _spaced(written: str) -> str:
-    """Letters do not run into digits: Unicode's data ask for a space there, and Babel leaves it out."""
-    return re.sub(r"([^\W\d_])(?=\d)", "\\1\u00a0", written)
+def _written(written: str) -> str:
+    """Letters do not run into digits: Unicode's data ask for a space there, and Babel leaves it out. What is taken off
+    has a minus sign, which lines up with digits and is not broken from them as a hyphen is."""
+    return re.sub(r"([^\W\d_])(?=\d)", "\\1\u00a0", written).replace("-", "\N{MINUS SIGN}")
 
 
 _SPACES = re.compile(r"[\s\u00a0\u202f]")

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,10 +206,11 @@ def test_p01_in_euros_it_balances_as_well(debits: list[int], currency: str, data
 def test_csv_is_read_back_and_runs_no_formula() -> None:
     to = organization()
     sell(to, Money(4900, "EUR"), number="=1+1")
-    (line,) = csv.DictReader(io.StringIO(exports.statement_csv(queries.statement(to.pk, "EUR"))))
-    assert (line["document"], line["amount"], line["balance"]) == ("'=1+1", "58.80", "58.80")
-    rows = list(csv.DictReader(io.StringIO(exports.trial_balance_csv())))
-    assert [(row["account"], row["balance"]) for row in rows] == [
+    with translation.override("fr"):
+        (line,) = csv.DictReader(io.StringIO(exports.statement_csv(queries.statement(to.pk, "EUR"))))
+        rows = list(csv.DictReader(io.StringIO(exports.trial_balance_csv())))
+    assert (line["Document"], line["Montant"], line["Solde"]) == ("'=1+1", "58.80", "58.80")
+    assert [(row["Compte"], row["Solde"]) for row in rows] == [
         (accounts.CUSTOMERS, "58.80"),
         ("44571200", "-9.80"),
         ("706100", "-49.00"),

@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import cache
 
 from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from parcelle.core.money import Money
 from parcelle.domain.billing.ledger import accounts, lettering, numbering, queries, rates
@@ -175,7 +176,7 @@ def _folded(character: str) -> str:
 
 
 def trial_balance_csv(*, since: date | None = None, until: date | None = None) -> str:
-    """Account, name, currency, debit, credit, balance."""
+    """Account, name, currency, debit, credit, balance, with headings in the language that is active."""
     rows = [
         [
             row.account.code,
@@ -187,11 +188,12 @@ def trial_balance_csv(*, since: date | None = None, until: date | None = None) -
         ]
         for row in queries.trial_balance(since=since, until=until)
     ]
-    return _csv(["account", "name", "currency", "debit", "credit", "balance"], rows)
+    head = [_("Account"), _("Name"), _("Currency"), _("Debit"), _("Credit"), _("Balance")]
+    return _csv(head, rows)
 
 
 def statement_csv(lines: Iterable[queries.StatementLine]) -> str:
-    """Day, what happened, document, amount, balance."""
+    """Day, what happened, document, currency, amount, balance, with headings in the language that is active."""
     rows = [
         [
             f"{line.date:%Y-%m-%d}",
@@ -203,7 +205,8 @@ def statement_csv(lines: Iterable[queries.StatementLine]) -> str:
         ]
         for line in lines
     ]
-    return _csv(["date", "kind", "document", "currency", "amount", "balance"], rows)
+    head = [_("Date"), _("Event"), _("Document"), _("Currency"), _("Amount"), _("Balance")]
+    return _csv(head, rows)
 
 
 def _csv(head: list[str], rows: Iterable[list[str]]) -> str:
