@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -85,40 +86,33 @@ def announce_price(*, old_id: UUID, new_id: UUID, actor: str, now: datetime, not
 
 def tell_price(fact: Fact) -> None:
     """The mail that says what a subscription will cost, from when on, and that one may leave; once per change."""
-    subscription = billing.subscription(UUID(fact.data["subscription_id"]))
-    if subscription is None:
-        return
-    prices = Price.objects.in_bulk([UUID(fact.data["old_price_id"]), UUID(fact.data["price_id"])])
-    old, new = (prices[UUID(fact.data[name])] for name in ("old_price_id", "price_id"))
-    language = organizations.owner_of(subscription.organization_id).language
-    tell_subscriber(
-        subscription,
-        "price_changing",
-        f"price-changing:{subscription.pk}:{new.pk}:{fact.data['effective_at']}",
-        url=f"{settings.PUBLIC_URL}/subscriptions/{subscription.pk}",
-        plan=subscription.plan.name,
-        old_amount=old.amount.format(language),
-        new_amount=new.amount.format(language),
-        interval=new.interval,
-        effective_at=fact.data["effective_at"],
-    )
+    said = fact.data
+    key = f"price-changing:{said['subscription_id']}:{said['price_id']}:{said['effective_at']}"
+    prices = {"old_amount": said["old_price_id"], "new_amount": said["price_id"]}
+    _tell_prices(said, "price_changing", key, prices, effective_at=said["effective_at"])
 
 
 def tell_price_stays(fact: Fact) -> None:
     """The mail that says that a price that was announced does not come; once per announcement."""
-    subscription = billing.subscription(UUID(fact.data["subscription_id"]))
+    _tell_prices(fact.data, "price_stays", f"price-stays:{fact.pk}", {"old_amount": fact.data["price_id"]})
+
+
+def _tell_prices(said: Mapping[str, Any], kind: str, key: str, prices: Mapping[str, str], **context: object) -> None:
+    """A mail about what a subscription costs; `prices` by their names in the mail, all of one interval."""
+    subscription = billing.subscription(UUID(said["subscription_id"]))
     if subscription is None:
         return
-    price = Price.objects.get(pk=UUID(fact.data["price_id"]))
     language = organizations.owner_of(subscription.organization_id).language
+    found = {name: Price.objects.get(pk=UUID(pk)) for name, pk in prices.items()}
     tell_subscriber(
         subscription,
-        "price_stays",
-        f"price-stays:{fact.pk}",
+        kind,
+        key,
         url=f"{settings.PUBLIC_URL}/subscriptions/{subscription.pk}",
         plan=subscription.plan.name,
-        old_amount=price.amount.format(language),
-        interval=price.interval,
+        interval=found["old_amount"].interval,
+        **{name: price.amount.format(language) for name, price in found.items()},
+        **context,
     )
 
 

@@ -225,32 +225,3 @@ def test_money_beside_the_order_has_no_credit_note(cast: Cast) -> None:
         surplus.pk, amount=Money(5880, "EUR"), reason="surplus", actor="operator", now=LATER, by_hand=True
     )
     assert invoicing.credit_for_refund(refund.pk, now=LATER) is None
-
-
-def test_a_period_is_invoiced_once_and_paid_in_parts(cast: Cast) -> None:
-    from datetime import date, timedelta
-
-    _placed, _payment = fulfilled(cast)
-    subscription = cast.organization.subscriptions.get()
-    documents.customer(cast.organization)
-
-    def make() -> Invoice:
-        return invoicing.draft_for_period(
-            subscription=subscription,
-            starts_at=NOW,
-            ends_at=NOW + timedelta(days=31),
-            items=[
-                invoicing.Item(name="Tryton Silver", price=Money(4900, "EUR")),
-                invoicing.Item(name="Tryton Bronze", price=Money(1900, "EUR"), quantity=-1),
-            ],
-            due_on=date(2026, 3, 16),
-            now=NOW,
-        )
-
-    made = make()
-    assert (make(), made.total.minor, made.due_on) == (made, 3600, date(2026, 3, 16))
-    assert invoicing.note_payment(made.pk, amount=Money(3000, "EUR"), gateway="stripe", now=LATER).minor == 0
-    assert invoicing.note_payment(made.pk, amount=Money(3000, "EUR"), gateway="stripe", now=LATER).minor == 2400
-    made.refresh_from_db()
-    said = Content.read(made.content)
-    assert (said.due.minor, said.means, made.balance.paid_minor) == (0, "card", 3600)

@@ -62,7 +62,7 @@ def test_as_json(momo: Momo) -> None:
 def test_it_is_offered_and_no_more(momo: Momo) -> None:
     assert make(momo, "--offer", "--json").json["offered"] is True
     assert make(momo, "--json").json["offered"] is True
-    assert gateways.offered() == ["mtn_momo"]
+    assert list(gateways.open_offered()) == ["mtn_momo"]
     assert make(momo, "--no-offer", "--json").json["offered"] is False
 
 

@@ -183,13 +183,6 @@ class InvoiceWaiting:
 
 
 @event
-class InvoicePaid:
-    organization_id: UUID
-    invoice_id: UUID
-    number: str
-
-
-@event
 class PaymentDisputed:
     """The customer contests a payment with the service or their bank; nothing is decided yet."""
 

@@ -58,15 +58,10 @@ def open_offered() -> dict[str, Gateway]:
     return _opened(_enabled, GatewaySettings.objects.filter(enabled=True))
 
 
-def offered() -> list[str]:
-    """Names of the ways to pay that are switched on, in the operator's order."""
-    names = GatewaySettings.objects.filter(enabled=True).values_list("name", flat=True)
-    return [name for name in names if name in GATEWAYS]
-
-
 def problems() -> dict[str, list[str]]:
     """What is wrong with each way to pay that is switched on, one sentence each; asks the services."""
-    return {name: problems_of(name) for name in offered()}
+    names = GatewaySettings.objects.filter(enabled=True).values_list("name", flat=True)
+    return {name: problems_of(name) for name in names if name in GATEWAYS}
 
 
 def problems_of(name: str) -> list[str]:

@@ -5,21 +5,18 @@
 """
 
 from parcelle.domain.billing.invoicing.credits import credit, credit_for_refund
-from parcelle.domain.billing.invoicing.drafts import Item, discard, draft_for_order, draft_for_period, note_payment
+from parcelle.domain.billing.invoicing.drafts import discard, draft_for_order
 from parcelle.domain.billing.invoicing.finalising import attempt, finalise, waiting
 from parcelle.domain.billing.invoicing.refusals import InvoiceRefused, Problem
 
 __all__ = [
     "InvoiceRefused",
-    "Item",
     "Problem",
     "attempt",
     "credit",
     "credit_for_refund",
     "discard",
     "draft_for_order",
-    "draft_for_period",
     "finalise",
-    "note_payment",
     "waiting",
 ]

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone, translation
 
-from parcelle.core import events
 from parcelle.core.money import Money
-from parcelle.domain.billing import baskets, payment_states, periods, sellers, taxes
-from parcelle.domain.billing.events import InvoicePaid
+from parcelle.domain.billing import baskets, payment_states, periods
 from parcelle.domain.billing.invoicing import details, mentions, requests
 from parcelle.domain.billing.invoicing.content import CARD, INVOICE, ONLINE, TRANSFER, Content, Line, with_discount
-from parcelle.domain.billing.models import Invoice, InvoiceBalance, Order, Payment, Subscription
+from parcelle.domain.billing.models import Invoice, InvoiceBalance, Order, Payment
 from parcelle.domain.billing.taxes import Decision
 
 MEANS = {"bank_transfer": TRANSFER, "stripe": CARD}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """Something to invoice: `price` is of one, without tax. A negative `quantity` takes something back.
-
-    `vat_rate` in percent is the product's own where it has one.
-    """
-
-    name: str
-    price: Money
-    quantity: int = 1
-    description: str = ""
-    vat_rate: Decimal | None = None
 
 
 def draft_for_order(order_id: UUID, *, now: datetime) -> Invoice | None:
@@ -129,60 +111,6 @@ def _days(starts_at: datetime, ends_at: datetime) -> dict[str, Any]:
     return {"starts_on": first, "ends_on": max(first, following - timedelta(days=1))}
 
 
-@transaction.atomic
-def draft_for_period(
-    *,
-    subscription: Subscription,
-    starts_at: datetime,
-    ends_at: datetime,
-    items: Sequence[Item],
-    due_on: date,
-    now: datetime,
-    discount: Money | None = None,
-    discount_reason: str = "",
-    ready_at: datetime | None = None,
-) -> Invoice:
-    """The invoice of one period of a subscription; the same period again is the same invoice.
-
-    Tax is decided by what is known of the customer now. With `ready_at` it gets its number by itself from then on;
-    otherwise whoever asked calls `finalise`.
-    """
-    key = f"period:{subscription.pk}:{starts_at.isoformat()}"
-    known = Invoice.objects.filter(key=key).first()
-    if known is not None:
-        return known
-    organization = subscription.organization
-    buyer = details.of(organization)
-    seller = sellers.current().for_taxes()
-    who = details.for_taxes(buyer) if buyer else taxes.Buyer(country=seller.country, business=True)
-    days = _days(starts_at, ends_at)
-    lines = [
-        Line(
-            name=item.name,
-            description=item.description,
-            price=item.price,
-            quantity=item.quantity,
-            tax=taxes.decide(seller, who, rate=item.vat_rate),
-            **days,
-        )
-        for item in items
-    ]
-    if discount is not None:
-        lines = with_discount(lines, discount, discount_reason)
-    content = Content(
-        kind=INVOICE,
-        language=organization.language,
-        currency=items[0].price.currency,
-        country=who.country,
-        lines=tuple(lines),
-        due_on=due_on,
-        **days,
-    )
-    return _store(
-        content, now=now, key=key, organization=organization, subscription=subscription, ready_at=ready_at, paid_at=None
-    )
-
-
 def _store(content: Content, *, now: datetime, paid_at: datetime | None, **columns: Any) -> Invoice:
     invoice = Invoice.objects.create(
         kind=content.kind,
@@ -201,35 +129,6 @@ def _store(content: Content, *, now: datetime, paid_at: datetime | None, **colum
     if invoice.ready_at is not None and invoice.ready_at <= now:
         requests.finalise_soon(invoice.pk)
     return invoice
-
-
-@transaction.atomic
-def note_payment(invoice_id: UUID, *, amount: Money, gateway: str, now: datetime) -> Money:
-    """Money that came in for an invoice; returns what is left of it when the invoice needs less.
-
-    A draft that is paid in full says so when it gets its number; a finalised one never changes, only its balance.
-    """
-    balance = lock(invoice_id)
-    invoice = Invoice.objects.get(pk=invoice_id)
-    due = Money(balance.total_minor - balance.credited_minor - balance.paid_minor, invoice.currency)
-    used = min(amount, max(due, Money.zero(invoice.currency)))
-    if not used:
-        return amount
-    paid = used == due
-    balance.paid_minor += used.minor
-    balance.paid_at = now if paid else None
-    balance.save(update_fields=["paid_minor", "paid_at"])
-    if paid and invoice.state == Invoice.DRAFT and not balance.credited_minor:
-        content = replace(
-            Content.read(invoice.content), paid_on=timezone.localdate(now), means=MEANS.get(gateway, ONLINE)
-        )
-        Invoice.objects.filter(pk=invoice_id).update(content=content.stored())
-    if paid:
-        events.record(
-            InvoicePaid(organization_id=invoice.organization_id, invoice_id=invoice_id, number=invoice.number or ""),
-            now=now,
-        )
-    return amount - used
 
 
 def lock(invoice_id: UUID) -> InvoiceBalance:
