@@ -10,6 +10,8 @@ from itertools import pairwise
 import pytest
 import time_machine
 
+from parcelle.core.money import Money
+from parcelle.domain.billing import ledger
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning import actions as provisioning
@@ -110,6 +112,20 @@ def test_who_pays_in_time_hears_of_it_once_and_goes_on(subscription: Subscriptio
         tick(days(due, -5, -3, -1, 0, 1, 7))
     assert told(due) == [(-7, "renewal_due"), (-5, "subscription_renewed")]
     assert instance_of(subscription) == ("live", "")
+
+
+def test_who_has_credit_is_told_that_it_paid(subscription: Subscription) -> None:
+    due = due_of(subscription)
+    ledger.keep_as_credit(
+        organization_id=subscription.organization_id,
+        amount=Money(9900, "EUR"),
+        key="gift",
+        reference="AV-1",
+        now=START,
+    )
+    tick(days(due, -7))
+    mail = Message.objects.get(kind="subscription_renewed")
+    assert mail.context["by_credit"] is True
 
 
 def test_what_an_operator_suspended_only_a_person_resumes(subscription: Subscription) -> None:

@@ -91,7 +91,8 @@ def tell_renewed(fact: Fact) -> None:
     """The mail that says that the next period is paid; once per order."""
     order = Order.objects.get(pk=UUID(fact.data["order_id"]))
     if order.total_minor:
-        tell_about(order, "subscription_renewed", f"renewed:{order.pk}", paid_until=fact.data["paid_until"])
+        key, paid_until = f"renewed:{order.pk}", fact.data["paid_until"]
+        tell_about(order, "subscription_renewed", key, paid_until=paid_until, by_credit=not order.due)
 
 
 def tell_too_late(fact: Fact) -> None:

@@ -103,6 +103,13 @@ def test_the_welcome_mail_says_all_that_is_needed(language: str) -> None:
     assert ("1er avril 2026" if language == "fr" else "1 April 2026") in text
 
 
+def test_what_credit_has_paid_did_not_arrive() -> None:
+    for part in rendered("subscription_renewed", "fr", by_credit=True):
+        assert "arrivé" not in part
+    assert "Votre avoir a réglé la commande" in rendered("subscription_renewed", "fr", by_credit=True)[1]
+    assert "est bien arrivé" in rendered("subscription_renewed", "fr")[1]
+
+
 def test_the_reminder_counts(settings: object) -> None:
     assert rendered("trial_reminder", "fr")[0] == "Votre essai de Tryton se termine dans 7 jours"
     assert rendered("trial_reminder", "fr", days_left=1)[0] == "Votre essai de Tryton se termine demain"

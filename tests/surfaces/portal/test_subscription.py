@@ -184,6 +184,9 @@ def test_more_and_fewer_add_ons(owner: Client, subscription: Subscription, sold:
     pay_and_have(order, now=START + DAY)
     with time_machine.travel(START + DAY, tick=False):
         assert "+ 2 × Plus" in owner.get(reverse("billing")).content.decode()
+        # It has no price for a year, so the yearly plans say what is in the way.
+        text = owner.get(page(subscription), headers={"Accept-Language": "en"}).content.decode()
+        assert "One of your add-ons cannot be had with this plan." in text
     fewer = wanted | {"quantity": "1", "request": str(uuid.uuid4())}
     assert post(owner, subscription, "add-ons", **fewer).next_extras is not None
     again = wanted | {"request": str(uuid.uuid4())}
@@ -198,3 +201,10 @@ def test_a_smaller_plan_for_later_can_be_taken_back(owner: Client, subscription:
         assert "Keep Bronze" in owner.get(page(subscription), headers={"Accept-Language": "en"}).content.decode()
     kept = post(owner, subscription, "change", price=str(sold.bronze.pk), request=str(uuid.uuid4()))
     assert kept.next_price is None
+
+
+def test_who_leaves_is_not_told_what_would_have_come(owner: Client, subscription: Subscription, sold: Shop) -> None:
+    Subscription.objects.filter(pk=subscription.pk).update(next_price=sold.bronze_year)
+    post(owner, subscription, "cancel", when="period_end")
+    with time_machine.travel(START + DAY, tick=False):
+        assert "Keep Bronze" not in owner.get(page(subscription), headers={"Accept-Language": "en"}).content.decode()

@@ -60,10 +60,11 @@ _WHY_NO_CHANGE: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class Offer:
-    """Another plan or interval, and what going there would mean."""
+    """Another plan or interval, and what going there would mean, or why it cannot be had."""
 
     price: Price
-    change: Change
+    change: Change | None
+    why: Promise | None = None
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,9 @@ def _offers(found: Subscription, *, now: datetime) -> list[Offer]:
 def _offer(found: Subscription, price: Price, *, now: datetime) -> Offer | None:
     try:
         return Offer(price, change_plan.preview(found, price, now=now))
-    except ChangeRefused:
-        return None
+    except ChangeRefused as refused:
+        # A plan without the add-ons they have is one they may be looking for; the rest says nothing to them.
+        return Offer(price, None, _WHY_NO_CHANGE["add_ons"]) if refused.code == "add_ons" else None
 
 
 def _add_ons(found: Subscription, *, now: datetime) -> list[AddOnLine]:
