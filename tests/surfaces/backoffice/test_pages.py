@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from parcelle.core.crypto import encrypted_fields
 from parcelle.domain.notifications.models import MailboxMail
+from parcelle.surfaces.backoffice.base import Page
 from tests.surfaces.backoffice.rows import World
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +74,11 @@ def test_every_kind_of_row_is_looked_at(operator: Client, world: World) -> None:
     # Mails are read at /mailbox by their recipients; operators have no page for them.
     assert MailboxMail not in own_models()
     assert len(shown) == 10
+
+
+def test_every_list_says_what_would_be_in_it() -> None:
+    ours = [page for page in admin.site._registry.values() if isinstance(page, Page)]
+    assert {type(page).__name__ for page in ours if not page.when_empty} == set()
 
 
 # Some hundreds of pages, with every choice of every filter.

@@ -26,6 +26,7 @@ from parcelle.surfaces.backoffice import unfolded, words
 from tests.surfaces.backoffice.rows import World
 
 OURS = Path(backoffice.__file__).parent
+SOURCE = OURS.parents[1]
 THEIRS = Path(unfold.__file__).parent
 KEYWORDS = {
     **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop")),
@@ -101,6 +102,14 @@ def test_unfold_speaks_french() -> None:
             and not NOT_FOR_OPERATORS.search(sentence)
         }
     assert untranslated == set()
+
+
+def test_the_pages_of_customers_say_it_alike() -> None:
+    """Django makes one catalogue of both: where they differ, one is never read. `pgettext` tells them apart."""
+    with (SOURCE / "locale" / "fr" / "LC_MESSAGES" / "django.po").open("rb") as file:
+        theirs = {(each.context, each.id): each.string for each in read_po(file, locale="fr") if each.id}
+    ours = {(each.context, each.id): each.string for each in catalog() if each.id}
+    assert {key: (theirs[key], said) for key, said in ours.items() if theirs.get(key, said) != said} == {}
 
 
 def test_every_code_has_words() -> None:

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
@@ -78,13 +79,13 @@ class TokenLines(Lines):
     """The user's API tokens."""
 
     model = ApiToken
-    verbose_name_plural = _("API tokens")
+    verbose_name_plural = pgettext_lazy("label", "API tokens")
     fields = ["token", "validity", "created", "used"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("digest").order_by("-created_at")
 
-    @admin.display(description=_("API token"))
+    @admin.display(description=pgettext_lazy("label", "API token"))
     def token(self, row: ApiToken) -> SafeString | str:
         return link_to(row)
 
@@ -266,7 +267,7 @@ class TokenForm(ModelForm):  # type: ignore[type-arg]
 class TokenPage(Changing, Page):
     form = TokenForm
     verbs = [verbs.REVOKE]
-    confirmation_columns = (_("API token"), _("User"))
+    confirmation_columns = (pgettext_lazy("label", "API token"), _("User"))
     when_empty = _("A token lets a program use the API in your name.")
     list_display = ["name", "ends_with", "owner", "validity", "created", "expires", "used"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter), "created_at", "last_used_at"]

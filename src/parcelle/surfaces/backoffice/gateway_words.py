@@ -61,5 +61,7 @@ CHOICES: Words = {
     "online": _("Online, by asking PayPal"),
     "sandbox": _("Sandbox"),
     "yes": _("Yes"),
+    "on": _("Yes"),
+    "off": _("No"),
     "no": _("No"),
 }

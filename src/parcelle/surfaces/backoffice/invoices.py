@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import get_language, gettext, ngettext, ngettext_lazy
+from django.utils.translation import get_language, gettext, ngettext, ngettext_lazy, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -324,7 +324,7 @@ class SellerForm(forms.ModelForm):  # type: ignore[type-arg]
     """Numbers may be typed as they are printed; they are kept as files want them."""
 
     siren = _typed(_("SIREN"), 20)
-    vat_number = _typed(_("VAT number"), 30)
+    vat_number = _typed(pgettext_lazy("label", "VAT number"), 30)
     iban = _typed(_("IBAN"), 50, _("Printed on invoices that wait for a transfer."))
     bic = _typed(_("BIC"), 20)
 

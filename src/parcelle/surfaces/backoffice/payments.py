@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -399,7 +399,7 @@ class OrderPage(Record):
     def lapses(self, row: Order) -> SafeString | str:
         return moment(row.expires_at)
 
-    @admin.display(description=_("Paid"), ordering="paid_at")
+    @admin.display(description=pgettext_lazy("an order", "Paid"), ordering="paid_at")
     def paid(self, row: Order) -> SafeString | str:
         return moment(row.paid_at)
 

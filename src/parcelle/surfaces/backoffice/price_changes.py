@@ -152,6 +152,9 @@ class NoticeLines(Lines):
 
 @admin.register(PriceChange)
 class PriceChangePage(WithActors, ChangingAsForeseen, Record):
+    when_empty = _(
+        "Announce another price on the page of a plan: here you see who was told of it, and can take it back."
+    )
     verbs = [TAKE_BACK]
     confirmation_columns = (_("Change of a price"), _("Plan"))
     list_display = ["change", "plan", "from_when", "having", "told", "announced"]

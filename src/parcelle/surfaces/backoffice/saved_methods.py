@@ -62,6 +62,7 @@ class RemovedFilter(admin.SimpleListFilter):
 
 @admin.register(SavedMethod)
 class SavedMethodPage(ChangingAsForeseen):
+    when_empty = _("A customer leaves one when they agree, as they pay, that renewals are taken by themselves.")
     verbs = [REMOVE]
     confirmation_columns = (_("Way to pay"), _("Customer"))
     list_display = ["label", "way", "customer", "in_use", "agreed"]

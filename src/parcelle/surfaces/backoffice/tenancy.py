@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
@@ -63,7 +63,7 @@ def _owed(row: Organization) -> list[tuple[str, Money]]:
 
 def _standing(owed: Money) -> str:
     if not owed:
-        return gettext("settled")
+        return pgettext("an account", "settled")
     sentence = gettext("owes %(amount)s") if owed.minor > 0 else gettext("%(amount)s in their favour")
     return sentence % {"amount": spoken(owed if owed.minor > 0 else -owed)}
 
