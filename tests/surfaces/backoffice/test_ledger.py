@@ -48,7 +48,7 @@ def test_the_trial_balance_of_all_time_and_of_a_year(office: Client) -> None:
 def test_its_files(office: Client) -> None:
     csv = office.get(balance("?year=2026&as=csv"))
     assert csv["Content-Disposition"] == 'attachment; filename="balance-2026.csv"'
-    assert csv.content.startswith(b"account,name,currency")
+    assert csv.content.decode("utf-8-sig").startswith("Account,Name,Currency")
     refused = office.get(balance("?year=2026&as=fec"), follow=True)
     assert "SIREN" in refused.content.decode()
     Seller.objects.create(pk=1, siren="123456782")

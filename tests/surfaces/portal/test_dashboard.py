@@ -102,6 +102,18 @@ def test_what_is_suspended_until_it_is_paid_leads_to_the_payment(owner_client: C
     assert page.count(f'href="/orders/{placed.pk}"') == 2
 
 
+def test_who_paused_goes_on_by_themselves(owner_client: Client, company: Company) -> None:
+    price = open_shop(plan=company.plan)
+    paused = company.subscription(
+        "suspended", suspended_at=timezone.now(), suspended_for="paused", price=price, period_end=timezone.now()
+    )
+    company.instance("suspended", subscription_id=paused.pk, reason="paused")
+    page = text_of(owner_client.get("/dashboard"))
+    assert "ouvrez votre abonnement" in page
+    # Neither has it an end, nor does it take anybody else.
+    assert "gardées jusqu’au" not in page and "écrivez-nous" not in page
+
+
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [

@@ -109,6 +109,10 @@ def test_the_next_period_can_be_paid_from_the_page(owner: Client, subscription: 
     with time_machine.travel(START + 22 * DAY, tick=False):
         for where in (page(subscription), reverse("billing")):
             assert reverse("order", args=[order.pk]) in owner.get(where).content.decode()
+    run(START + 29 * DAY)
+    with time_machine.travel(START + 29 * DAY, tick=False):
+        late = owner.get(page(subscription), headers={"Accept-Language": "en"}).content.decode()
+    assert "is not paid yet" in late and "Paid until" not in late
 
 
 @pytest.mark.parametrize("verb", ["change", "add-ons", "cancel", "take-back", "pause", "go-on", "come-back"])

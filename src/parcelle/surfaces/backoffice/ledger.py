@@ -139,7 +139,8 @@ class JournalPage(Record):
         since, until = (year.start, year.end) if year else (None, None)
         if request.GET.get("as") == "csv":
             name = f"balance-{wanted}" if year else "balance"
-            return _file(exports.trial_balance_csv(since=since, until=until).encode(), f"{name}.csv", "text/csv")
+            content = exports.trial_balance_csv(since=since, until=until).encode("utf-8-sig")
+            return _file(content, f"{name}.csv", "text/csv")
         if request.GET.get("as") == "fec" and year is not None:
             return self._fec(request, year, wanted)
         context = {

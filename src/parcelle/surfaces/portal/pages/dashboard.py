@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from parcelle.domain.accounts.models import User
+from parcelle.domain.billing import entitlement
 from parcelle.domain.billing.models import Order, Subscription
 from parcelle.domain.billing.queries import open_orders, trial_days_left
 from parcelle.domain.billing.states import ENDED, LIVE, TRIALING
@@ -64,14 +65,11 @@ def _spaces_of(organizations: list[UUID], orders: list[Order], *, now: datetime)
 
 
 def _space(instance: Instance, subscription: Subscription | None, to_pay: Order | None, *, now: datetime) -> Space:
-    suspended_at = subscription.suspended_at if subscription else None
     return Space(
         instance=instance,
         subscription=subscription,
         days_left=trial_days_left(subscription, now) if subscription and subscription.state == TRIALING else None,
-        keep_until=(
-            suspended_at + timedelta(days=subscription.plan.retention_days) if subscription and suspended_at else None
-        ),
+        keep_until=entitlement.kept_until(subscription) if subscription else None,
         paid_until=subscription.period_end if subscription and subscription.state in LIVE else None,
         can_be_bought=subscription is not None and subscription.price_id is None and subscription.state != ENDED,
         to_pay=to_pay if subscription else None,
