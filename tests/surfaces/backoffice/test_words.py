@@ -31,6 +31,7 @@ THEIRS = Path(unfold.__file__).parent
 KEYWORDS = {
     **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop")),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
+    **dict.fromkeys(("pgettext", "pgettext_lazy"), ((1, "c"), 2)),
 }
 # For developers' eyes only: warnings about a ModelAdmin, and what only older versions of Django show.
 PLACEHOLDER = r"%\(\w+\)[sd]"
@@ -60,8 +61,10 @@ def sentences(folder: Path) -> Iterator[str | tuple[str, ...]]:
         source = re.sub(r"(?m)^\s+", "", templatize(text)) if path.suffix == ".html" else text
         # Babel's annotations know lists where it yields texts and tuples.
         extracted: Any = extract_python(io.BytesIO(source.encode()), KEYWORDS, (), {"encoding": "utf-8"})
-        for _line, _function, message, _comments in extracted:
+        for _line, function, message, _comments in extracted:
             texts = [part for part in (message if isinstance(message, list | tuple) else [message]) if part]
+            if function.startswith("pgettext"):
+                texts = texts[1:]
             if texts:
                 yield texts[0] if len(texts) == 1 else tuple(texts)
 
