@@ -7,10 +7,8 @@ machine had. `tests/blueprints/stack` and the simulated vendor's repository ask 
 from __future__ import annotations
 
 # As it is written in a compose file, where a dollar sign is two.
-ASKING = (
-    "CMD",
-    "bash",
-    "-c",
+_WORDS = (
     r'exec 3<>/dev/tcp/127.0.0.1/8080 && printf "GET /healthz HTTP/1.0\r\n\r\n" >&3 && '
-    'mapfile -t answer <&3 && echo "$${answer[@]}" && [[ $$answer == *" 200 "* ]]',
+    'mapfile -t answer <&3 && echo "$${answer[@]}" && [[ $$answer == *" 200 "* ]]'
 )
+ASKING = ("CMD", "bash", "-c", _WORDS)

@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -178,6 +179,23 @@ def test_p22_a_step_down_that_counts_now_gives_the_rest_of_the_difference_as_cre
     run(due(subscription) - 7 * DAY)
     renewed = waiting(subscription)
     assert (renewed.total_minor, renewed.credit_minor, renewed.due.minor) == (3600, 1800, 1800)
+
+
+def test_what_was_refunded_is_not_offered_as_credit_again() -> None:
+    sold = shop()
+    subscription = subscribe(sold.silver)
+    half = START + (due(subscription) - START) / 2
+    offered = partial(plan_changes.preview, subscription, sold.bronze, now=half)
+    assert offered().may_be_now
+    paid = invoicing.draft_for_order(subscription.orders.get().pk, now=half)
+    assert paid is not None
+    invoicing.credit(paid.pk, key="of-a-refund", reason="", now=half)
+    assert not offered().may_be_now
+    # Who asks all the same waits for the period's end, as everybody can.
+    wanted: Any = {"price_id": sold.bronze.pk, "request_id": uuid.uuid4(), "actor": "customer", "now": half}
+    assert plan_changes.change(subscription.pk, **wanted, at_once=True) is None
+    assert now_of(subscription).next_price == sold.bronze
+    assert credit(subscription) == 0
 
 
 def test_p22_credit_is_never_more_than_was_paid_however_often_one_changes() -> None:

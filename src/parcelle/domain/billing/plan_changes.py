@@ -3,7 +3,7 @@ period ends."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from parcelle.core import events
 from parcelle.core.money import Money
@@ -53,11 +54,13 @@ class Change:
     effective_at: datetime
     paid_until: datetime
     same_interval: bool = True
+    # Refunds may have taken from the invoices what a step down would give back.
+    creditable: bool = True
 
     @property
     def may_be_now(self) -> bool:
         """A step down that need not wait: the rest of the difference is given back as credit."""
-        return not self.at_once and self.cost.minor < 0 and self.same_interval
+        return not self.at_once and self.cost.minor < 0 and self.same_interval and self.creditable
 
 
 def preview(subscription: Subscription, price: Price, *, now: datetime, extras: Extras | None = None) -> Change:
@@ -96,6 +99,7 @@ def preview(subscription: Subscription, price: Price, *, now: datetime, extras: 
         effective_at=now if up else subscription.period_end,
         paid_until=until,
         same_interval=same_interval,
+        creditable=up or not same_interval or _is_creditable(subscription, wanted, now=now),
     )
 
 
@@ -283,18 +287,38 @@ def _step_down(subscription: Subscription, wanted: Change, *, request_id: UUID, 
 
 def _give_back(subscription: Subscription, change: Order, basket: Basket, *, now: datetime) -> None:
     """Credit for the rest of what is paid, tax included, and never more than was invoiced for it."""
+    for paid, wanted in _to_give_back(subscription, basket, now=now):
+        left = wanted
+        for each in _invoiced_for(subscription, paid):
+            left -= _credit(each, left, change=change, now=now)
+
+
+def _to_give_back(subscription: Subscription, basket: Basket, *, now: datetime) -> Iterator[tuple[Order, Money]]:
+    """Each period that is paid, and how much less the rest of it costs with this basket, tax included."""
     has = baskets.of(subscription)
     for paid in _paid_periods(subscription, now):
         assert paid.period_start is not None and paid.period_end is not None
         old, new = _net(has, paid.coupon), _net(basket, paid.coupon)
-        span = {"start": paid.period_start, "end": paid.period_end, "now": now}
-        net = -proration.difference(old, new, **span)
+        net = -proration.difference(old, new, start=paid.period_start, end=paid.period_end, now=now)
         rate = Decision.read(paid.tax).rate
-        left = net + net.times(rate / 100)
-        # What was paid on top in the same period was invoiced on its own, and later.
-        same = subscription.orders.filter(state=order_states.FULFILLED, period_end=paid.period_end)
-        for each in same.order_by("-fulfilled_at"):
-            left -= _credit(each, left, change=change, now=now)
+        yield paid, net + net.times(rate / 100)
+
+
+def _invoiced_for(subscription: Subscription, paid: Order) -> QuerySet[Order]:
+    """What was paid on top in the same period was invoiced on its own, and later."""
+    same = subscription.orders.filter(state=order_states.FULFILLED, period_end=paid.period_end)
+    return same.order_by("-fulfilled_at")
+
+
+def _is_creditable(subscription: Subscription, basket: Basket, *, now: datetime) -> bool:
+    """Whether what would be given back is still there to be given."""
+    for paid, wanted in _to_give_back(subscription, basket, now=now):
+        orders_of = list(_invoiced_for(subscription, paid))
+        total = Money.total((Money(each.total_minor, each.currency) for each in orders_of), wanted.currency)
+        taken = documents.credited([each.pk for each in orders_of], wanted.currency)
+        if wanted > total - taken:
+            return False
+    return True
 
 
 def _credit(paid: Order, wanted: Money, *, change: Order, now: datetime) -> Money:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from parcelle.core.money import Money
-from parcelle.domain.billing.models import Invoice, InvoiceFile
+from parcelle.domain.billing.models import Invoice, InvoiceBalance, InvoiceFile
 
 # What an invoice is to its customer: waits for its number, then what is left to pay of it.
 WAITING, OPEN, PART_PAID, PAID, OVERDUE, CREDITED, ISSUED = (
@@ -56,6 +56,12 @@ def left_to_credit(invoice: Invoice) -> Money:
     """How much of it credit notes may still take back."""
     balance = invoice.balance
     return Money(balance.total_minor - balance.credited_minor, invoice.currency)
+
+
+def credited(orders: Collection[UUID], currency: str) -> Money:
+    """How much of the invoices of these orders credit notes have taken back."""
+    taken = InvoiceBalance.objects.filter(invoice__order__in=orders, invoice__kind=Invoice.INVOICE)
+    return Money(taken.aggregate(total=Sum("credited_minor"))["total"] or 0, currency)
 
 
 def standing(invoice: Invoice, *, today: date) -> str:
