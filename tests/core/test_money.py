@@ -72,7 +72,7 @@ def test_as_readers_write_it() -> None:
     assert Money(32000, "XAF").format("fr") == "32\u202f000\u00a0FCFA"
     assert Money(123450, "EUR").format("en") == "€1,234.50"
     assert Money(32000, "XAF").format("en") == "FCFA\u00a032,000"
-    assert Money(-32000, "XOF").format("en") == "-F\u202fCFA\u00a032,000"
+    assert Money(-32000, "XOF").format("en") == "−F\u202fCFA\u00a032,000"
 
 
 @given(minor=amounts, weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=20).filter(any))

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from parcelle.core import ratelimit
+from parcelle.core.models import RateCounter
 from tests.people import NOW
 
 HOUR = timedelta(hours=1)
@@ -62,3 +63,21 @@ def test_forty_at_once_share_the_limit_exactly() -> None:
     with ThreadPoolExecutor(8) as threads:
         answers = [answer for each in threads.map(client, range(8)) for answer in each]
     assert (len(answers), answers.count(None)) == (40, 3)
+
+
+@pytest.mark.django_db
+def test_one_can_look_without_counting() -> None:
+    looks = [ratelimit.is_used_up("trial:203.0.113.9", limit=3, now=NOW)]
+    for _ in range(3):
+        hit()
+        looks.append(ratelimit.is_used_up("trial:203.0.113.9", limit=3, now=NOW))
+    assert looks == [None, None, None, HOUR]
+    assert ratelimit.is_used_up("trial:203.0.113.9", limit=3, now=NOW + HOUR) is None
+
+
+@pytest.mark.django_db
+def test_addresses_are_not_kept_when_their_time_is_over() -> None:
+    hit("old")
+    hit("new", after=HOUR)
+    assert ratelimit.forget(now=NOW + HOUR) == 1
+    assert list(RateCounter.objects.values_list("key", flat=True)) == ["new"]

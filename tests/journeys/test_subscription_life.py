@@ -13,6 +13,7 @@ import time_machine
 from parcelle.core.money import Money
 from parcelle.domain.billing import ledger
 from parcelle.domain.billing.models import Order, Subscription
+from parcelle.domain.catalog.models import Product
 from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning import actions as provisioning
 from parcelle.domain.provisioning.models import Instance
@@ -31,6 +32,10 @@ def sold() -> Shop:
 @pytest.fixture
 def subscription(sold: Shop) -> Subscription:
     """Paid for from START on, with a live instance."""
+    return with_instance(sold)
+
+
+def with_instance(sold: Shop) -> Subscription:
     made = subscribe(sold.bronze)
     provisioning.request_instance(
         organization=made.organization,
@@ -153,6 +158,17 @@ def test_p27_running_and_not_entitled_is_repaired(subscription: Subscription, st
     jobs.work_off(START)
     assert instance_of(subscription) == ("suspended", "unpaid")
     assert entitlement.converge(now=START) == 0
+
+
+def test_p26_p27_a_blueprint_that_is_gone_keeps_nobody_else_waiting(subscription: Subscription) -> None:
+    other = with_instance(shop())
+    Product.objects.filter(pk=subscription.plan.product_id).update(blueprint="gone")
+    Subscription.objects.filter(pk=subscription.pk).update(state="past_due", read_only_at=START)
+    # Comes after the other one in the order in which they are looked at.
+    Subscription.objects.filter(pk=other.pk).update(state="suspended", suspended_at=START, suspended_for="unpaid")
+    assert entitlement.converge(now=START) == 1
+    jobs.work_off(START)
+    assert instance_of(other) == ("suspended", "unpaid")
 
 
 def test_cancelled_kept_and_back(subscription: Subscription) -> None:

@@ -56,6 +56,11 @@ def flag(name: str, default: bool = False) -> bool:
     return read(name, "1" if default else "0").lower() in {"1", "true", "yes", "on"}
 
 
+def listed(name: str) -> list[str]:
+    """Several values with commas between them."""
+    return [value for part in read(name).split(",") if (value := part.strip())]
+
+
 def number(name: str, default: int) -> int:
     text = read(name) or str(default)
     try:

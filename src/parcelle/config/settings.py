@@ -41,11 +41,16 @@ def database(url: str) -> dict[str, object]:
 
 DEBUG = environment.flag("PARCELLE_DEBUG")
 SECRET_KEY = environment.read("DJANGO_SECRET_KEY") or "not-for-serving: set DJANGO_SECRET_KEY"
-SECRET_KEYS = [key for key in environment.read("PARCELLE_SECRET_KEYS").split(",") if key]
+SECRET_KEYS = environment.listed("PARCELLE_SECRET_KEYS")
 # Where the embedded system keeps them; read again whenever it changes, see `core/keyring`.
 SECRET_KEYS_FILE = environment.file_of("PARCELLE_SECRET_KEYS")
 PUBLIC_URL = environment.read("PARCELLE_PUBLIC_URL") or f"http://localhost:{environment.number('PARCELLE_PORT', 8000)}"
-ALLOWED_HOSTS = [h for h in environment.read("PARCELLE_ALLOWED_HOSTS").split(",") if h] or [
+# Paths are put behind it.
+PUBLIC_URL = PUBLIC_URL.rstrip("/")
+# Whether the site is there for people at this machine only.
+_AT_HOME = {"localhost", "127.0.0.1", "::1"}
+AT_HOME = urlsplit(PUBLIC_URL).hostname in _AT_HOME and (environment.read("PARCELLE_BIND") or "127.0.0.1") in _AT_HOME
+ALLOWED_HOSTS = environment.listed("PARCELLE_ALLOWED_HOSTS") or [
     urlsplit(PUBLIC_URL).hostname or "localhost",
     "localhost",
     "127.0.0.1",
@@ -184,7 +189,14 @@ _ninja = find_spec("ninja")
 if _ninja and _ninja.origin:
     STATICFILES_DIRS.append(("ninja", Path(_ninja.origin).parent / "static" / "ninja"))
 # In the database: limits on attempts to sign in hold for all web processes together.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "core_cache"}}
+# The limits of sign-in attempts are kept there: Django's 300 entries would let a crowd push each other's out.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "core_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "parcelle.config.static_files.StaticFiles"},
@@ -204,7 +216,7 @@ if _smtp:
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = environment.read("PARCELLE_FROM_EMAIL") or "Parcelle <bonjour@localhost>"
 MESSAGE_ID_DOMAIN = urlsplit(PUBLIC_URL).hostname or "localhost"
-# The page where every sent mail can be read; only for the embedded system and tests.
+# The page where every sent mail can be read, passwords and codes included; only for the embedded system and tests.
 MAILBOX_PAGE = EMAIL_BACKEND.endswith("MailboxBackend")
 
 SESSION_COOKIE_HTTPONLY = True
@@ -220,7 +232,7 @@ ALTCHA_HMAC_KEY = SECRET_KEY
 # Browsers compute it only where they trust the connection: over plain http that is this machine alone.
 TRIAL_PUZZLE = environment.flag(
     "PARCELLE_TRIAL_PUZZLE",
-    default=PUBLIC_URL.startswith("https:") or urlsplit(PUBLIC_URL).hostname in {"localhost", "127.0.0.1", "::1"},
+    default=PUBLIC_URL.startswith("https:") or urlsplit(PUBLIC_URL).hostname in _AT_HOME,
 )
 RATE_LIMITS = environment.flag("PARCELLE_RATE_LIMITS", default=True)
 
@@ -242,7 +254,7 @@ if INGRESS != "port":
 # Where we prove that an address answers, "host:port"; "dns" asks the DNS like everybody else.
 EDGE_ADDRESS = environment.read("PARCELLE_EDGE_ADDRESS") or f"127.0.0.1:{EDGE_HTTPS_PORT}"
 # The public addresses of the proxy, for the records that customers write into their DNS.
-EDGE_PUBLIC_ADDRESSES = [a for a in environment.read("PARCELLE_EDGE_PUBLIC_ADDRESSES").split(",") if a]
+EDGE_PUBLIC_ADDRESSES = environment.listed("PARCELLE_EDGE_PUBLIC_ADDRESSES")
 ACME_EMAIL = environment.read("PARCELLE_ACME_EMAIL")
 ACME_DIRECTORY = environment.read("PARCELLE_ACME_DIRECTORY")
 CADDY_ADMIN = environment.read("PARCELLE_CADDY_ADMIN") or f"unix/{HOME}/run/caddy.sock"
@@ -253,7 +265,7 @@ EDGE_CA = Path(environment.read("PARCELLE_EDGE_CA") or HOME / "caddy" / "data" /
 TRAEFIK_TOKEN = environment.read("PARCELLE_TRAEFIK_TOKEN")
 TRAEFIK_FILE = environment.read("PARCELLE_TRAEFIK_FILE")
 # Who is asked about customers' domains, "address" or "address:port"; empty: the machine's own and two public ones.
-DNS_RESOLVERS = [r for r in environment.read("PARCELLE_DNS_RESOLVERS").split(",") if r]
+DNS_RESOLVERS = environment.listed("PARCELLE_DNS_RESOLVERS")
 
 BLUEPRINTS_DIR = Path(environment.read("PARCELLE_BLUEPRINTS") or BASE_DIR / "blueprints")
 OPERATION_DEADLINE_SECONDS = environment.number("PARCELLE_OPERATION_DEADLINE", 300)

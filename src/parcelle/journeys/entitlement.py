@@ -45,9 +45,7 @@ def converge(*, now: datetime, only: UUID | None = None) -> int:
     for subscription in _suspects(only):
         held = Instance.objects.select_related("product").filter(subscription_id=subscription.pk, state__in=_HELD)
         for instance in held:
-            kind = _wanted(instance, subscription, now=now)
-            if kind:
-                changed += _change(instance, kind, _REASONS.get(subscription.suspended_for, "trial_ended"), now=now)
+            changed += _bring(instance, subscription, now=now)
     return changed
 
 
@@ -93,20 +91,27 @@ def _restriction(instance: Instance, *, wanted: bool) -> str:
     return "restrict" if wanted else "unrestrict"
 
 
-def _change(instance: Instance, kind: str, why: str, *, now: datetime) -> int:
-    reason = {"suspend": why, "archive": "retention_ended"}.get(kind, "")
+def _bring(instance: Instance, subscription: Subscription, *, now: datetime) -> int:
+    """1 where something had to be done and was asked for; one that cannot be helped keeps no other one waiting."""
     try:
         with transaction.atomic():
-            if kind in {"restrict", "unrestrict"}:
-                provisioning.set_read_only(instance, kind == "restrict", actor="system", now=now)
-                return 1
-            provisioning.change(instance, kind, reason=reason, actor="system", now=now)
+            kind = _wanted(instance, subscription, now=now)
+            if kind:
+                _change(instance, kind, _REASONS.get(subscription.suspended_for, "trial_ended"), now=now)
     except (InstanceBusy, IllegalTransition):
         return 0
     except Exception:
         logger.exception("an instance could not be brought to its subscription", instance_id=str(instance.pk))
         return 0
-    return 1
+    return int(bool(kind))
+
+
+def _change(instance: Instance, kind: str, why: str, *, now: datetime) -> None:
+    if kind in {"restrict", "unrestrict"}:
+        provisioning.set_read_only(instance, kind == "restrict", actor="system", now=now)
+        return
+    reason = {"suspend": why, "archive": "retention_ended"}.get(kind, "")
+    provisioning.change(instance, kind, reason=reason, actor="system", now=now)
 
 
 def follow_instance(fact: Fact) -> None:

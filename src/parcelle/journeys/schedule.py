@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.utils import timezone
 from procrastinate.contrib.django import app as queue
 
-from parcelle.core import idempotency
+from parcelle.core import idempotency, ratelimit
 from parcelle.domain.provisioning import checks, domains, routes, sweeper
 from parcelle.journeys import (
     automatic_payment,
@@ -59,6 +59,10 @@ def _kept_answers() -> None:
     idempotency.forget(now=timezone.now())
 
 
+def _counters() -> None:
+    ratelimit.forget(now=timezone.now())
+
+
 def _invoices() -> None:
     invoices.run(now=timezone.now())
 
@@ -103,6 +107,7 @@ TABLE: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("*/5 * * * *", "invoices", _invoices),
     ("20 3 * * *", "vat_numbers", _vat_numbers),
     ("40 * * * *", "kept_answers", _kept_answers),
+    ("50 * * * *", "counters", _counters),
 )
 
 

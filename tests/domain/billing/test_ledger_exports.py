@@ -207,11 +207,14 @@ def test_csv_is_read_back_and_runs_no_formula() -> None:
     to = organization()
     sell(to, Money(4900, "EUR"), number="=1+1")
     with translation.override("fr"):
-        (line,) = csv.DictReader(io.StringIO(exports.statement_csv(queries.statement(to.pk, "EUR"))))
-        rows = list(csv.DictReader(io.StringIO(exports.trial_balance_csv())))
-    assert (line["Document"], line["Montant"], line["Solde"]) == ("'=1+1", "58.80", "58.80")
+        (line,) = csv.DictReader(io.StringIO(exports.statement_csv(queries.statement(to.pk, "EUR"))), delimiter=";")
+        rows = list(csv.DictReader(io.StringIO(exports.trial_balance_csv()), delimiter=";"))
+    assert (line["Document"], line["Montant"], line["Solde"]) == ("'=1+1", "58,80", "58,80")
     assert [(row["Compte"], row["Solde"]) for row in rows] == [
-        (accounts.CUSTOMERS, "58.80"),
-        ("44571200", "-9.80"),
-        ("706100", "-49.00"),
+        (accounts.CUSTOMERS, "58,80"),
+        ("44571200", "-9,80"),
+        ("706100", "-49,00"),
     ]
+    with translation.override("en"):
+        (line,) = csv.DictReader(io.StringIO(exports.statement_csv(queries.statement(to.pk, "EUR"))))
+    assert (line["Amount"], line["Balance"]) == ("58.80", "58.80")

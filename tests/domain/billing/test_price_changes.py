@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
@@ -196,6 +197,67 @@ def test_what_was_refunded_is_not_offered_as_credit_again() -> None:
     assert plan_changes.change(subscription.pk, **wanted, at_once=True) is None
     assert now_of(subscription).next_price == sold.bronze
     assert credit(subscription) == 0
+
+
+@pytest.mark.parametrize("hours", range(0, 120, 17))
+def test_p22_up_and_down_again_costs_nothing_also_where_the_next_period_is_paid(hours: int) -> None:
+    sold = shop()
+    low, high = (
+        catalog.set_price(price.plan_id, interval="month", amount=EUR(minor), now=START)
+        for price, minor in ((sold.bronze, 999), (sold.silver, 1998))
+    )
+    subscription, end = _paid_early(low)
+    now = end - 5 * DAY + timedelta(hours=hours)
+    up = step_up(subscription, high, now=now)
+    pay_and_have(up, now=now)
+    step_down(subscription, low, now=now)
+    assert credit(subscription) == up.total_minor
+
+
+def test_p21_a_period_that_was_paid_early_never_begins_after_a_switch_to_a_year() -> None:
+    sold = shop()
+    subscription, end = _paid_early(sold.bronze)
+    begun = end - 4 * DAY
+    pay_and_have(step_up(subscription, sold.bronze_year, now=begun), now=begun)
+    assert not subscription.orders.filter(period_end__lt=F("period_start")).exists()
+    run(end)
+    assert now_of(subscription).period_start == begun
+
+
+def test_p21_a_pause_moves_all_that_is_paid_along() -> None:
+    sold = shop()
+    subscription, end = _paid_early(sold.bronze)
+    subscriptions.pause(subscription.pk, actor="x", now=end - 4 * DAY)
+    back = end + 99 * DAY
+    subscriptions.go_on(subscription.pk, actor="x", now=back)
+    paid = subscription.orders.filter(state="fulfilled", period_end__gt=back).order_by("period_start")
+    left = [(order.period_start, order.period_end) for order in paid if order.period_start and order.period_end]
+    assert [after[0] for after in left[1:]] == [before[1] for before in left[:-1]]
+    assert sum((ends - max(starts, back) for starts, ends in left), timedelta()) == due(subscription) - back
+
+
+def test_p22_refunded_time_pays_nothing_of_a_year() -> None:
+    sold = shop()
+    subscription = subscribe(sold.bronze)
+    year = partial(plan_changes.preview, subscription, sold.bronze_year, now=START + DAY)
+    assert year().cost < EUR(30000)
+    paid = invoicing.draft_for_order(subscription.orders.get().pk, now=START)
+    assert paid is not None
+    invoicing.credit(paid.pk, key="half-of-it", reason="", now=START, amount=EUR(1800))
+    assert year().cost == EUR(28500)
+    invoicing.credit(paid.pk, key="the-rest", reason="", now=START)
+    assert year().cost == EUR(30000)
+
+
+def _paid_early(price: Price) -> tuple[Subscription, datetime]:
+    """Somebody whose next period is paid, and when it begins."""
+    subscription = subscribe(price)
+    end = due(subscription)
+    run(end - 7 * DAY)
+    following = asked(subscription)
+    assert following is not None
+    pay_and_have(following, now=end - 6 * DAY)
+    return now_of(subscription), end
 
 
 def test_p22_credit_is_never_more_than_was_paid_however_often_one_changes() -> None:

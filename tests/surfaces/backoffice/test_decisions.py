@@ -65,8 +65,11 @@ def test_a_price_is_announced_seen_and_taken_back(operator: Client, sold: Shop) 
     assert price_changes.tell(subscription.pk, now=timezone.now())
     shown = operator.get(f"/admin/billing/pricechange/{change.pk}/change/").content.decode()
     assert subscription.organization.name in shown
-    confirm(operator, change, "take_back", f"billing/pricechange/{change.pk}/take-back")
+    said = confirm(operator, change, "take_back", f"billing/pricechange/{change.pk}/take-back")
     assert not PriceChange.objects.exists()
+    # In the words of the list, on which one finds oneself: its own page is gone.
+    assert "€30.00 / monthly → €40.00 / monthly: Done: the price stays." in said
+    assert "exist" not in said
     jobs.work_off(timezone.now())
     assert Message.objects.filter(kind="price_stays").count() == 1
     names = ("PriceChangeAnnounced", "PriceChangeTakenBack")

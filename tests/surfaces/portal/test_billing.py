@@ -50,9 +50,9 @@ def test_credit_notes_and_statement_are_there(cast: Cast, issued: Invoice) -> No
     assert "Relevé de compte" in page
     status, rows = see(cast.owner, "/billing/statement/maconnerie-diop/EUR")
     assert status == 200
-    assert [row.split(",")[2:] for row in rows.splitlines()[1:]] == [
-        ["FA-2026-000001", "EUR", "58.80", "58.80"],
-        ["AV-2026-000001", "EUR", "-8.80", "50.00"],
+    assert [row.split(";")[2:] for row in rows.splitlines()[1:]] == [
+        ["FA-2026-000001", "EUR", "58,80", "58,80"],
+        ["AV-2026-000001", "EUR", "-8,80", "50,00"],
     ]
     assert see(cast.owner, "/billing/statement/maconnerie-diop/XAF")[0] == 404
     assert see(cast.stranger, "/billing/statement/maconnerie-diop/EUR")[0] == 404
@@ -73,7 +73,7 @@ def test_who_has_paid_an_invoice_that_waits_for_its_number_is_not_in_credit(cast
     assert "en votre faveur" not in page
     assert "Facture en préparation" in page
     rows = see(cast.owner, "/billing/statement/maconnerie-diop/EUR")[1]
-    assert rows.splitlines()[-1].endswith(",,EUR,58.80,0.00")
+    assert rows.splitlines()[-1].endswith(";;EUR;58,80;0,00")
 
 
 def test_an_invoice_is_payee_and_a_payment_paye(cast: Cast) -> None:

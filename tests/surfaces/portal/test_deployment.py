@@ -13,10 +13,14 @@ from django.db.models import F
 from django.test import AsyncClient, Client
 
 from parcelle.core import states as transitions
+from parcelle.domain.catalog.models import Product
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Instance, Operation, Step
+from parcelle.domain.tenancy.models import Membership
 from parcelle.surfaces.portal import live as live_pages
+from tests import people
 from tests.surfaces.portal.companies import Company
+from tests.surfaces.portal.conftest import BACKEND
 
 PASSWORD = "Kp7mWq2xRt9v"
 
@@ -71,6 +75,26 @@ def test_a_member_sees_the_credentials_which_are_not_stored_anywhere(owner_clien
     assert PASSWORD in page
     assert "Ouvrir mon application" in page
     assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.parametrize(("role", "sees"), [("admin", True), ("member", False), ("viewer", False)])
+def test_of_the_others_only_administrators_see_them(company: Company, live: Instance, role: str, sees: bool) -> None:
+    colleague = people.person("Moussa", f"moussa-{role}")
+    Membership.objects.create(organization=company.organization, user=colleague, role=role, created_at=people.NOW)
+    client = Client()
+    client.force_login(colleague, backend=BACKEND)
+    page = text_of(client.get(f"/deployments/{live.pk}"))
+    assert (PASSWORD in page) is sees
+    assert "Se connecter pour les voir" not in page
+
+
+def test_what_cannot_be_tried_again_says_so(owner_client: Client, company: Company) -> None:
+    failed = company.instance("failed")
+    company.operation(failed, "failed", done=3, error_code="timeout")
+    Product.objects.update(blueprint="gone")
+    page = owner_client.post(f"/deployments/{failed.pk}/retry", follow=True)
+    assert page.status_code == 200
+    assert "Un nouvel essai n’est pas possible pour le moment" in text_of(page)
 
 
 def test_who_only_watches_never_sees_the_credentials(live: Instance) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client
+from pytest_django import Settings
 
 from parcelle.domain.notifications.channels.mailbox import MailboxBackend
 from parcelle.domain.notifications.models import MailboxMail
+from tests.people import Cast
 
 pytestmark = pytest.mark.django_db
 
@@ -75,3 +77,17 @@ def test_attachments_are_listed_and_saved(client: Client) -> None:
 
 def test_a_mail_that_is_not_there(client: Client) -> None:
     assert client.get("/mailbox/999").status_code == 404
+
+
+def test_elsewhere_only_operators_read_it(client: Client, cast: Cast, settings: Settings) -> None:
+    settings.AT_HOME = False
+    mail = send("Votre mot de passe", html="<p>secret-7</p>")
+    pages = ("/mailbox", f"/mailbox/{mail.pk}", f"/mailbox/{mail.pk}/html", f"/mailbox/{mail.pk}/files/0")
+    for page in pages:
+        answer = client.get(page)
+        assert (answer.status_code, answer["Location"]) == (302, f"/admin/login/?next={page}")
+    client.force_login(cast.owner)
+    assert {client.get(page).status_code for page in pages} == {404}
+    cast.owner.is_staff = True
+    cast.owner.save()
+    assert [client.get(page).status_code for page in pages] == [200, 200, 200, 404]

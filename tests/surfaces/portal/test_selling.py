@@ -277,6 +277,17 @@ def test_the_sum_follows_country_and_coupon(client: Client, price: Price) -> Non
     assert "58,80 €" in text(refused)
 
 
+def test_who_guesses_codes_learns_nothing_more(client: Client, price: Price, settings: Settings) -> None:
+    Coupon.objects.create(code="RENTREE", percent=10)
+    settings.RATE_LIMITS = True
+    address = f"/register/summary?price={price.pk}&country=FR&coupon="
+    for number in range(60):
+        assert "Nous ne connaissons pas ce code" in text(client.get(f"{address}code-{number}"))
+    guessed = text(client.get(f"{address}rentree"))
+    assert "Trop de codes ont été essayés" in guessed and "58,80 €" in guessed
+    assert "58,80 €" in text(client.get(address))
+
+
 def test_without_javascript_a_button_asks_for_the_sum_and_orders_nothing(client: Client, price: Price) -> None:
     Coupon.objects.create(code="RENTREE", percent=10)
     response = client.post("/register", {"price": str(price.pk), "coupon": "RENTREE", "country": "FR", "preview": "1"})

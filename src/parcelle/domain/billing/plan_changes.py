@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -161,7 +163,10 @@ def _begin_anew(subscription: Subscription, new: Basket, *, now: datetime) -> Mo
     left = Money.zero(new.price.currency)
     for order in _paid_periods(subscription, now):
         assert order.period_start is not None and order.period_end is not None
-        left += proration.worth(_net(has, order.coupon), start=order.period_start, end=order.period_end, now=now)
+        worth = proration.worth(_net(has, order.coupon), start=order.period_start, end=order.period_end, now=now)
+        # What was refunded is no longer there to be reckoned with.
+        rate, most = Decision.read(order.tax).rate, _left_of_invoices(subscription, order)
+        left += worth if _taxed(worth, rate) <= most else most.times(1 / (1 + Fraction(rate) / 100))
     return new.amount - left
 
 
@@ -294,14 +299,24 @@ def _give_back(subscription: Subscription, change: Order, basket: Basket, *, now
 
 
 def _to_give_back(subscription: Subscription, basket: Basket, *, now: datetime) -> Iterator[tuple[Order, Money]]:
-    """Each period that is paid, and how much less the rest of it costs with this basket, tax included."""
+    """Each period that is paid, and how much less the rest of it costs with this basket, tax included.
+
+    Tax is rounded on the sum, as it is where a step up is paid for all of them: up and down again costs nothing.
+    """
     has = baskets.of(subscription)
+    nets: dict[Decimal, Money] = {}
     for paid in _paid_periods(subscription, now):
         assert paid.period_start is not None and paid.period_end is not None
         old, new = _net(has, paid.coupon), _net(basket, paid.coupon)
-        net = -proration.difference(old, new, start=paid.period_start, end=paid.period_end, now=now)
         rate = Decision.read(paid.tax).rate
-        yield paid, net + net.times(rate / 100)
+        before = nets.get(rate, Money.zero(old.currency))
+        after = before - proration.difference(old, new, start=paid.period_start, end=paid.period_end, now=now)
+        nets[rate] = after
+        yield paid, _taxed(after, rate) - _taxed(before, rate)
+
+
+def _taxed(net: Money, rate: Decimal) -> Money:
+    return net + net.times(rate / 100)
 
 
 def _invoiced_for(subscription: Subscription, paid: Order) -> QuerySet[Order]:
@@ -312,13 +327,15 @@ def _invoiced_for(subscription: Subscription, paid: Order) -> QuerySet[Order]:
 
 def _is_creditable(subscription: Subscription, basket: Basket, *, now: datetime) -> bool:
     """Whether what would be given back is still there to be given."""
-    for paid, wanted in _to_give_back(subscription, basket, now=now):
-        orders_of = list(_invoiced_for(subscription, paid))
-        total = Money.total((Money(each.total_minor, each.currency) for each in orders_of), wanted.currency)
-        taken = documents.credited([each.pk for each in orders_of], wanted.currency)
-        if wanted > total - taken:
-            return False
-    return True
+    given_back = _to_give_back(subscription, basket, now=now)
+    return all(wanted <= _left_of_invoices(subscription, paid) for paid, wanted in given_back)
+
+
+def _left_of_invoices(subscription: Subscription, paid: Order) -> Money:
+    """What was paid in a period, tax included, less what credit notes have taken back of it."""
+    invoiced = list(_invoiced_for(subscription, paid))
+    total = Money.total((Money(each.total_minor, each.currency) for each in invoiced), paid.currency)
+    return total - documents.credited([each.pk for each in invoiced], paid.currency)
 
 
 def _credit(paid: Order, wanted: Money, *, change: Order, now: datetime) -> Money:

@@ -510,8 +510,10 @@ def _change(order: Order, subscription: Subscription, *, now: datetime) -> None:
     drop_open_renewals(subscription, now=now)
     if order.kind == Order.SWITCH:
         begins, anchor = order.period_start or now, periods.anchor_of(order.period_start or now)
-        # What was left of the periods before was reckoned with.
-        subscription.orders.exclude(pk=order.pk).filter(period_end__gt=begins).update(period_end=begins)
+        # What was left of the periods before was reckoned with; one that was paid early never begins.
+        before = subscription.orders.exclude(pk=order.pk).filter(period_end__gt=begins)
+        before.filter(period_start__gt=begins).update(period_start=begins)
+        before.update(period_end=begins)
         _move_on(subscription, order, begins=begins, ends=order.period_end, anchor_day=anchor, now=now)
         return
     assert subscription.period_end is not None

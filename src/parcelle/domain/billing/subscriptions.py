@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -229,6 +229,7 @@ def go_on(subscription_id: UUID, *, actor: str, now: datetime) -> None:
 
 def move_along(subscription: Subscription, *, until: datetime) -> None:
     """A suspended subscription goes on with what was left of its period, which ends then. Under its lock."""
+    stopped_at = subscription.suspended_at
     move(
         subscription,
         states.ACTIVE,
@@ -241,13 +242,21 @@ def move_along(subscription: Subscription, *, until: datetime) -> None:
         suspended_for="",
     )
     Subscription.objects.filter(pk=subscription.pk).update(renews_at=_renews_at(subscription))
-    # What was paid for is moved along, so that a change of plan reckons with what is left.
-    running = subscription.orders.filter(state=order_states.FULFILLED)
-    running = running.exclude(kind__in=(Order.CHANGE, Order.RECOVERY))
-    newest = running.order_by("-period_end").first()
-    if newest is not None and newest.period_end is not None:
-        shift = until - newest.period_end
-        Order.objects.filter(pk=newest.pk).update(period_start=F("period_start") + shift, period_end=until)
+    # What was paid for is moved along, so that a change of plan reckons with what is left: the period that was running,
+    # and the one after it for who had paid early.
+    paid = subscription.orders.filter(state=order_states.FULFILLED, period_end__isnull=False)
+    newest = paid.exclude(kind__in=(Order.CHANGE, Order.RECOVERY)).order_by("-period_end")
+    shift: timedelta | None = None
+    # The last one first: no two periods begin at the same time.
+    for order in newest:
+        assert order.period_end is not None
+        if shift is None:
+            shift = until - order.period_end
+        elif stopped_at is None or order.period_end <= stopped_at:
+            break
+        Order.objects.filter(pk=order.pk).update(
+            period_start=F("period_start") + shift, period_end=F("period_end") + shift
+        )
 
 
 # --- locks --------------------------------------------------------------------------------------------------

@@ -131,6 +131,7 @@ _RIGHTS_LABELS = {"is_staff": _("Operator"), "is_superuser": _("Administrator"),
 
 @admin.register(User)
 class UserPage(Page, _UserAdmin):
+    when_empty = _("An account is made when somebody starts a trial or buys.")
     form = UserForm
     add_form = UserAddForm
     change_password_form = AdminPasswordChangeForm

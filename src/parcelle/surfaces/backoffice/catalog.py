@@ -442,6 +442,7 @@ class FeatureField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
 @admin.register(AddOn)
 class AddOnPage(Priced):
+    when_empty = _("An add-on is sold beside a plan: more users, more storage.")
     price_model = AddOnPrice
     list_display = ["name_fr", "of_product", "raises", "prices_now", "enabled"]
     list_filter = ["enabled", "feature__product"]

@@ -155,9 +155,10 @@ class Changing(PageMixin):
             return self._confirm(request, verb, [row], back=page_of(row), form=form)
         row.given = form.cleaned_data if form is not None else {}
         [(_row, done, sentence)] = self._carry_out(request, verb, [row])
-        said = _("%(row)s: %(sentence)s") % {"row": row, "sentence": sentence}
+        said = _("%(row)s: %(sentence)s") % {"row": self.called(row), "sentence": sentence}
         messages.add_message(request, messages.SUCCESS if done else messages.ERROR, said)
-        return HttpResponseRedirect(page_of(row))
+        still_there = self.model._default_manager.filter(pk=row.pk).exists()
+        return HttpResponseRedirect(page_of(row) if still_there else list_of(self.model))
 
     def several(self, request: HttpRequest, verb: Verb, rows: QuerySet[Any]) -> HttpResponse | None:
         """The verb on the rows that were ticked in the list."""
@@ -171,12 +172,16 @@ class Changing(PageMixin):
             "model": self.opts.label,
             "verb": verb.name,
             "rows": [
-                {"title": str(row), "url": page_of(row), "done": done, "sentence": sentence}
+                {"title": self.called(row), "url": page_of(row), "done": done, "sentence": sentence}
                 for row, done, sentence in self._carry_out(request, verb, rows)
             ],
             "back": request.get_full_path(),
         }
         return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_outcome"))
+
+    def called(self, row: Any) -> str:
+        """What a row is called in the confirmation, and when something became of it."""
+        return str(row)
 
     def describe(self, row: Any) -> object:
         """The second column of the confirmation."""
@@ -194,7 +199,13 @@ class Changing(PageMixin):
             "verb": verb,
             "columns": self.confirmation_columns,
             "rows": [
-                {"row": row, "url": page_of(row), "about": self.describe(row), "forecast": forecast}
+                {
+                    "row": row,
+                    "title": self.called(row),
+                    "url": page_of(row),
+                    "about": self.describe(row),
+                    "forecast": forecast,
+                }
                 for row, forecast in zip(rows, forecasts, strict=True)
             ],
             "possible": possible,

@@ -362,6 +362,7 @@ class SellerForm(forms.ModelForm):  # type: ignore[type-arg]
 class SellerPage(Page):
     """The vendor's own data: one row, and whether invoices can be issued with it."""
 
+    when_empty = _("Who sells, as it stands on every invoice.")
     form = SellerForm
     list_display = ["__str__", "siren", "vat_number", "complete_badge"]
     fieldsets = [
@@ -460,6 +461,7 @@ class BillingDetailsPage(Page):
 
 @admin.register(ExchangeRate)
 class ExchangeRatePage(Page):
+    when_empty = _("A rate says what amounts in another currency are worth in euros, where the books need it.")
     list_display = ["currency", "per_euro", "source", "dated"]
     list_filter = ["currency"]
     ordering = ["currency", "-dated"]

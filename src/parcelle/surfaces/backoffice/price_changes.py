@@ -205,6 +205,9 @@ class PriceChangePage(WithActors, ChangingAsForeseen, Record):
     def announced(self, row: Any) -> SafeString | str:
         return moment(row.announced_at)
 
+    def called(self, row: Any) -> str:
+        return self.change(row)
+
     def describe(self, row: Any) -> object:
         return str(row.old.plan)
 

@@ -105,6 +105,7 @@ class WayToPayForm(ModelForm):  # type: ignore[type-arg]
 
 @admin.register(GatewaySettings)
 class WayToPayPage(Page):
+    when_empty = _("All ways to pay that this version knows are listed here.")
     list_display = ["title", "offered", "money", "position"]
     ordering = ["position", "name"]
     actions_detail = ["check_one"]

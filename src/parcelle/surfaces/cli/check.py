@@ -220,6 +220,11 @@ def _mail() -> str:
     backend = settings.EMAIL_BACKEND.rpartition(".")[2]
     try:
         sender = mail.get_connection(fail_silently=False)
+        if settings.MAILBOX_PAGE and not settings.AT_HOME:
+            raise Problem(
+                "Mails stay on this machine: customers get none of them.",
+                "Set PARCELLE_SMTP_URL. Until then operators read them at /mailbox.",
+            )
         if settings.MAILBOX_PAGE:
             return "kept on this machine, readable at /mailbox"
         sender.open()

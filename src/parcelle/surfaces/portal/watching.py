@@ -7,8 +7,10 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest
 
+from parcelle.domain.accounts.models import User
 from parcelle.domain.provisioning.models import Instance
-from parcelle.domain.tenancy.queries import is_member
+from parcelle.domain.tenancy.models import Membership
+from parcelle.domain.tenancy.queries import role_of
 
 _SESSION_KEY = "watched_instances"
 _REMEMBERED = 20
@@ -16,10 +18,10 @@ _REMEMBERED = 20
 
 @dataclass(frozen=True)
 class Watcher:
-    """Somebody who may see the progress; only a member may see the credentials."""
+    """Somebody who may see the progress; only an owner or administrator may see the credentials, as in the API."""
 
     instance: Instance
-    member: bool
+    manager: bool
 
 
 def remember(request: HttpRequest, instance_id: UUID) -> None:
@@ -38,8 +40,7 @@ def admit(request: HttpRequest, instance_id: UUID) -> Watcher:
     )
     if instance is None:
         raise Http404
-    if is_member(request.user, instance.organization_id):
-        return Watcher(instance=instance, member=True)
-    if str(instance_id) in request.session.get(_SESSION_KEY, []):
-        return Watcher(instance=instance, member=False)
+    role = role_of(request.user, instance.organization_id) if isinstance(request.user, User) else None
+    if role is not None or str(instance_id) in request.session.get(_SESSION_KEY, []):
+        return Watcher(instance=instance, manager=role in (Membership.OWNER, Membership.ADMIN))
     raise Http404

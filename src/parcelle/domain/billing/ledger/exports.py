@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import cache
 
 from django.utils import timezone, translation
+from django.utils.formats import get_format
 from django.utils.translation import gettext as _
 
 from parcelle.core.money import Money
@@ -176,15 +177,15 @@ def _folded(character: str) -> str:
 
 
 def trial_balance_csv(*, since: date | None = None, until: date | None = None) -> str:
-    """Account, name, currency, debit, credit, balance, with headings in the language that is active."""
+    """Account, name, currency, debit, credit, balance; see `_csv`."""
     rows = [
         [
             row.account.code,
             str(row.account.name),
             row.debit.currency,
-            f"{row.debit.amount:f}",
-            f"{row.credit.amount:f}",
-            f"{row.balance.amount:f}",
+            _decimal(row.debit),
+            _decimal(row.credit),
+            _decimal(row.balance),
         ]
         for row in queries.trial_balance(since=since, until=until)
     ]
@@ -193,15 +194,15 @@ def trial_balance_csv(*, since: date | None = None, until: date | None = None) -
 
 
 def statement_csv(lines: Iterable[queries.StatementLine]) -> str:
-    """Day, what happened, document, currency, amount, balance, with headings in the language that is active."""
+    """Day, what happened, document, currency, amount, balance; see `_csv`."""
     rows = [
         [
             f"{line.date:%Y-%m-%d}",
             line.label,
             line.reference,
             line.amount.currency,
-            f"{line.amount.amount:f}",
-            f"{line.balance.amount:f}",
+            _decimal(line.amount),
+            _decimal(line.balance),
         ]
         for line in lines
     ]
@@ -209,9 +210,14 @@ def statement_csv(lines: Iterable[queries.StatementLine]) -> str:
     return _csv(head, rows)
 
 
+def _decimal(amount: Money) -> str:
+    return f"{amount.amount:f}".replace(".", get_format("DECIMAL_SEPARATOR"))
+
+
 def _csv(head: list[str], rows: Iterable[list[str]]) -> str:
+    """As spreadsheets in the language that is active write it: headings, decimals, and what stands between cells."""
     out = io.StringIO()
-    writer = csv.writer(out)
+    writer = csv.writer(out, delimiter="," if get_format("DECIMAL_SEPARATOR") == "." else ";")
     writer.writerow(head)
     # A sheet would take what begins like this for a formula, and customers choose their own names.
     writer.writerows([f"'{cell}" if cell[:1] in {"=", "+", "@", "\t"} else cell for cell in row] for row in rows)

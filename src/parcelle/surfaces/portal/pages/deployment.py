@@ -20,7 +20,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from parcelle.core.states import IllegalTransition
+from parcelle.domain.catalog.blueprints import BlueprintError
 from parcelle.domain.provisioning import queries
+from parcelle.domain.provisioning.errors import ProvisioningError
 from parcelle.journeys import delivery, signup
 from parcelle.surfaces.portal import live, watching
 from parcelle.surfaces.portal.progress import Deployment
@@ -53,6 +55,9 @@ def retry(request: HttpRequest, instance_id: UUID) -> HttpResponse:
             messages.error(
                 request, _("Another customer has taken this name in the meantime. Please start a new trial.")
             )
+        except (ProvisioningError, BlueprintError):
+            # The target was put out of use, or the blueprint is gone: nothing that a customer can do something about.
+            messages.error(request, _("This cannot be tried again at present. Please write to us."))
     return redirect("deployment", instance_id=instance_id)
 
 
@@ -71,6 +76,6 @@ def _look(watcher: watching.Watcher) -> Deployment:
     seen = Deployment(watcher=watcher, progress=queries.progress(watcher.instance.pk), now=timezone.now())
     if seen.failed:
         return replace(seen, trouble=delivery.trouble_of(watcher.instance.pk))
-    if watcher.member and seen.ready:
+    if watcher.manager and seen.ready:
         return replace(seen, credentials=queries.credentials(watcher.instance.pk))
     return seen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from parcelle.core import ratelimit
 from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import baskets, orders, sellers, vat_numbers
@@ -35,6 +36,8 @@ from parcelle.surfaces.portal.summary import Summary
 from parcelle.surfaces.refusals import coupon_sentence
 
 _PER_HOUR = 30
+# Wrong ones, while somebody types as well: too few to guess codes.
+_CODES_PER_HOUR = 60
 
 
 @never_cache
@@ -142,14 +145,31 @@ def _summary(request: HttpRequest, said: Any, price: Price) -> Summary:
         vat_number_valid=valid,
     )
     add_ons = quantities(said, price)
-    code, refused = str(said.get("coupon") or "").strip()[:40], ""
+    now = timezone.now()
+    code = str(said.get("coupon") or "").strip()[:40]
+    refused = _too_many_codes(request, now=now) if code else ""
     try:
-        sum_ = orders.preview(price, coupon_code=code, buyer=buyer, now=timezone.now(), add_ons=add_ons)
+        sum_ = orders.preview(price, coupon_code="" if refused else code, buyer=buyer, now=now, add_ons=add_ons)
     except CouponRefused as refusal:
         refused = coupon_sentence(refusal.code)
-        sum_ = orders.preview(price, coupon_code="", buyer=buyer, now=timezone.now(), add_ons=add_ons)
+        visitor.wait_before([(_codes_of(request), _CODES_PER_HOUR)], window=timedelta(hours=1), now=now)
+        sum_ = orders.preview(price, coupon_code="", buyer=buyer, now=now, add_ons=add_ons)
     basket = Basket(price, baskets.choose(price, add_ons))
     return Summary.of_basket(basket, sum_, coupon="" if refused else code, refused=refused, vat_remark=remark)
+
+
+def _codes_of(request: HttpRequest) -> str:
+    return f"coupons:{address(request)}"
+
+
+def _too_many_codes(request: HttpRequest, *, now: datetime) -> str:
+    """What to say instead of trying one more code for somebody who guesses; empty for everybody else."""
+    wait = ratelimit.is_used_up(_codes_of(request), limit=_CODES_PER_HOUR, now=now)
+    if wait is None:
+        return ""
+    return _("Too many codes were tried from your address. Please try again in %(minutes)s min.") % {
+        "minutes": wait // timedelta(minutes=1) + 1
+    }
 
 
 def _vat_number(request: HttpRequest, said: Any) -> tuple[str, bool | None, str]:

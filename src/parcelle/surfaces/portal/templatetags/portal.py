@@ -22,7 +22,7 @@ register = template.Library()
 
 @register.simple_tag
 def mailbox_page() -> bool:
-    return bool(settings.MAILBOX_PAGE)
+    return bool(settings.MAILBOX_PAGE and settings.AT_HOME)
 
 
 @register.simple_tag
