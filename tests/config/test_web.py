@@ -11,8 +11,8 @@ import pytest
 LOADING = """
 import threading
 from django.db import connections
-from parcelle.config import asgi
-asgi.load_words()
+from parcelle.config import web
+web.load()
 import psutil, sys
 print(threading.active_count())
 print([one.alias for one in connections.all(initialized_only=True) if one.connection is not None])

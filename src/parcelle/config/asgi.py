@@ -8,11 +8,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "parcelle.config.settings")
 
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.handlers.wsgi import WSGIHandler
-from django.urls import reverse
-from django.utils import translation
 
 from parcelle.config import environment
 from parcelle.core.threaded import Receive, Scope, Send, Threaded
@@ -34,13 +31,6 @@ def build() -> Door:
         await (pages if threaded else streams)(scope, receive, send)
 
     return Door(site)
-
-
-def load_words() -> None:
-    """Addresses and translations, which Django loads when somebody first asks for them in each language."""
-    for language, _name in settings.LANGUAGES:
-        with translation.override(language):
-            reverse("admin:index")
 
 
 application = build()

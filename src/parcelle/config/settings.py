@@ -188,8 +188,8 @@ STATICFILES_DIRS = [
 _ninja = find_spec("ninja")
 if _ninja and _ninja.origin:
     STATICFILES_DIRS.append(("ninja", Path(_ninja.origin).parent / "static" / "ninja"))
-# In the database: limits on attempts to sign in hold for all web processes together.
-# The limits of sign-in attempts are kept there: Django's 300 entries would let a crowd push each other's out.
+# In the database: limits on attempts to sign in hold for all web processes together. In Django's 300 entries a crowd
+# would push each other's out.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",

@@ -9,23 +9,39 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from importlib import import_module
 
 from granian import Granian
 from granian.constants import Interfaces
 
 from parcelle.config import environment
 
+APPLICATION = "parcelle.config.asgi:application"
+
+
+def load() -> None:
+    """The site, with the addresses and translations that Django loads when somebody first asks for them in a language.
+
+    The workers find it loaded. Nothing in it may have opened a connection or begun a thread by then.
+    """
+    import_module(APPLICATION.partition(":")[0])
+    # Not before Django is set up.
+    from django.conf import settings
+    from django.urls import reverse
+    from django.utils import translation
+
+    for language, _name in settings.LANGUAGES:
+        with translation.override(language):
+            reverse("admin:index")
+
 
 def main(address: str, port: int) -> None:
-    # The workers find it loaded. Nothing in it may have opened a connection or begun a thread by then.
-    from parcelle.config import asgi
-
-    asgi.load_words()
+    load()
     # Collecting would write to what is shared, and never find anything in it.
     gc.collect()
     gc.freeze()
     Granian(
-        f"{asgi.__name__}:application",
+        APPLICATION,
         address=address,
         port=port,
         # Without the protocol for starting and ending, which Django does not speak.

@@ -22,8 +22,6 @@ from parcelle.domain.tenancy.models import Membership
 from parcelle.domain.tenancy.queries import organizations_of, role_of
 from parcelle.surfaces.api.problems import Problem
 
-_MANAGERS = (Membership.OWNER, Membership.ADMIN)
-
 
 class BearerToken(HttpBearer):
     """`Authorization: Bearer parcelle_…`"""
@@ -116,4 +114,4 @@ def may_operate(user: User) -> bool:
 
 def may_manage(user: User, instance: Instance) -> bool:
     """Whether the user may change this instance and see its first password: also its owners and administrators."""
-    return may_operate(user) or role_of(user, instance.organization_id) in _MANAGERS
+    return may_operate(user) or role_of(user, instance.organization_id) in Membership.MANAGERS

@@ -42,5 +42,5 @@ def admit(request: HttpRequest, instance_id: UUID) -> Watcher:
         raise Http404
     role = role_of(request.user, instance.organization_id) if isinstance(request.user, User) else None
     if role is not None or str(instance_id) in request.session.get(_SESSION_KEY, []):
-        return Watcher(instance=instance, manager=role in (Membership.OWNER, Membership.ADMIN))
+        return Watcher(instance=instance, manager=role in Membership.MANAGERS)
     raise Http404

@@ -30,7 +30,6 @@ from parcelle.surfaces.portal.billing_form import BillingForm
 from parcelle.surfaces.portal.invoice_words import STANDINGS, missing_from_buyer
 from parcelle.surfaces.portal.methods import WORDS, Words
 
-_MANAGERS = (Membership.OWNER, Membership.ADMIN)
 _MOST = 60
 _SETTLED = (
     payment_states.PAID,
@@ -88,7 +87,7 @@ def billing(request: HttpRequest) -> HttpResponse:
         "upcoming": _upcoming(chosen),
         "statements": _statements(chosen),
         "details": BillingDetails.objects.filter(organization=chosen).first(),
-        "may_change": role_of(request.user, chosen.pk) in _MANAGERS,
+        "may_change": role_of(request.user, chosen.pk) in Membership.MANAGERS,
     }
     return render(request, "portal/billing.html", context)
 
@@ -110,7 +109,7 @@ def _managed(request: HttpRequest, slug: str) -> Organization:
     """Raises Http404 for who may not change it: for strangers it does not exist."""
     assert isinstance(request.user, User)
     organization = organizations_of(request.user).filter(slug=slug).first()
-    if organization is None or role_of(request.user, organization.pk) not in _MANAGERS:
+    if organization is None or role_of(request.user, organization.pk) not in Membership.MANAGERS:
         raise Http404
     return organization
 

@@ -27,7 +27,6 @@ from parcelle.domain.tenancy.models import Membership
 from parcelle.domain.tenancy.queries import role_of
 from parcelle.surfaces.portal import visitor
 
-_MAY_CHANGE = frozenset({Membership.OWNER, Membership.ADMIN})
 _CHECKS_PER_MINUTE = 6
 _SHOWN = (states.LIVE, states.SLEEPING, states.SUSPENDED)
 
@@ -157,7 +156,7 @@ def _admit(request: HttpRequest, instance_id: UUID) -> tuple[Instance, bool]:
     role = role_of(request.user, instance.organization_id) if instance and isinstance(request.user, User) else None
     if instance is None or role is None or instance.state not in _SHOWN or not routes.supports("hosts"):
         raise Http404
-    return instance, role in _MAY_CHANGE
+    return instance, role in Membership.MANAGERS
 
 
 def _own(request: HttpRequest, instance_id: UUID, domain_id: UUID) -> tuple[Instance, Domain]:

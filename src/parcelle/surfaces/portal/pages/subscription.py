@@ -40,7 +40,6 @@ from parcelle.domain.tenancy.queries import role_of
 from parcelle.journeys import cancellation, change_plan
 from parcelle.surfaces.refusals import ADD_ONS
 
-_MAY_CHANGE = frozenset({Membership.OWNER, Membership.ADMIN})
 _REFUSALS: dict[type[Exception], Promise] = {
     PaymentOpen: _("A payment for the next period is on its way. Wait until it has arrived, then try again."),
     NotActive: _("That is not possible any more: the subscription has changed in the meantime."),
@@ -111,7 +110,7 @@ def _admit(request: HttpRequest, subscription_id: UUID) -> tuple[Subscription, b
     role = role_of(request.user, found.organization_id) if found else None
     if found is None or role is None:
         raise Http404
-    return found, role in _MAY_CHANGE
+    return found, role in Membership.MANAGERS
 
 
 def _offers(found: Subscription, *, now: datetime) -> list[Offer]:
