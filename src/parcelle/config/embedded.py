@@ -182,6 +182,7 @@ shared_buffers = 192MB
 effective_cache_size = 1GB
 maintenance_work_mem = 64MB
 jit = off
+random_page_cost = 1.1
 
 # Many small databases on one machine: durable, and no log kept for a replica that does not exist.
 fsync = {fsync}
