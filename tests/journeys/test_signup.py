@@ -203,20 +203,21 @@ def test_a_given_name_that_is_taken_is_refused(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    "refuse",
+    ("refuse", "code"),
     [
-        lambda: Plan.objects.update(enabled=False),
-        lambda: Product.objects.update(enabled=False),
-        lambda: Product.objects.update(blueprint="gone"),
-        lambda: Target.objects.update(enabled=False),
-        lambda: Target.objects.update(provider="gone"),
+        (lambda: Plan.objects.update(enabled=False), "not_on_sale"),
+        (lambda: Product.objects.update(enabled=False), "not_on_sale"),
+        (lambda: Product.objects.update(blueprint="gone"), "not_provided"),
+        (lambda: Target.objects.update(enabled=False), "not_provided"),
+        (lambda: Target.objects.update(provider="gone"), "not_provided"),
     ],
     ids=["plan off sale", "product off sale", "no blueprint", "no target", "no provider"],
 )
-def test_what_cannot_be_provided_is_refused_with_a_reference(plan: Plan, refuse: Any) -> None:
+def test_what_cannot_be_provided_is_refused_with_a_reference(plan: Plan, refuse: Any, code: str) -> None:
     refuse()
-    with nothing_stored(), pytest.raises(RegistrationFailed, match=r"\([0-9a-f]{8}\)$"):
+    with nothing_stored(), pytest.raises(RegistrationFailed, match=r"\([0-9a-f]{8}\)$") as caught:
         start(plan)
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize("table", ["accounts_user", "billing_subscription", "provisioning_step", "core_fact"])

@@ -81,11 +81,16 @@ class TrialUsed(Exception):
 
 
 class RegistrationFailed(Exception):
-    """Nothing was stored; `detail` says why and carries a reference that is also in the log."""
+    """Nothing was stored. `code` names the sentence: not_on_sale, not_provided or not_stored.
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    `reference` is also in the log; `detail` is for operators.
+    """
+
+    def __init__(self, code: str, *, reference: str, detail: str = "") -> None:
+        super().__init__(f"{code} ({reference})")
+        self.code = code
+        self.reference = reference
+        self.detail = detail or code.replace("_", " ")
 
 
 def start_trial(request: TrialRequest, *, now: datetime) -> Started:
@@ -96,13 +101,16 @@ def start_trial(request: TrialRequest, *, now: datetime) -> Started:
     except (DatabaseError, UnicodeError, ProvisioningError, BlueprintError, Plan.DoesNotExist) as error:
         reference = uuid.uuid4().hex[:8]
         logger.exception("registration failed", reference=reference)
-        raise RegistrationFailed(f"{_detail(error)} ({reference})") from error
+        raise _refusal(error, reference) from error
 
 
-def _detail(error: Exception) -> str:
+def _refusal(error: Exception, reference: str) -> RegistrationFailed:
     if isinstance(error, ProvisioningError | BlueprintError):
-        return str(error)
-    return "offre retirée / no longer on sale" if isinstance(error, Plan.DoesNotExist) else "base de données / database"
+        return RegistrationFailed("not_provided", reference=reference, detail=str(error))
+    if isinstance(error, Plan.DoesNotExist):
+        return RegistrationFailed("not_on_sale", reference=reference, detail="the plan is not on sale any more")
+    # What a database says can hold what was typed.
+    return RegistrationFailed("not_stored", reference=reference, detail="the database could not store it")
 
 
 def _tidy(request: TrialRequest) -> TrialRequest:

@@ -484,13 +484,16 @@ def test_a_failed_creation_says_why_and_is_tried_again(operator: Asking, cast: C
     from parcelle.domain.provisioning.models import Instance, Operation
 
     Instance.objects.update(state="failed")
-    Operation.objects.update(state="failed", error_code="timeout", finished_at=timezone.now())
+    Operation.objects.update(
+        state="failed", error_code="timeout", error_detail="the disk is slow", finished_at=timezone.now()
+    )
     path = f"/api/instances/{created['instanceId']}"
     shown = content(operator.get(path, accept_language="fr"))
     assert shown["status"] == "failed"
     assert shown["error"] == {
         "code": "timeout",
         "message": "Timeout : la création de la stack a pris trop de temps",
+        "detail": "the disk is slow",
     }
     assert operator.post(f"{path}/retry").status_code == 202
     finish(created["instanceId"])

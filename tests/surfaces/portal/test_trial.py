@@ -216,12 +216,14 @@ def test_a_signed_in_customer_cannot_pose_as_somebody_else(
 
 def test_a_failed_registration_says_why(client: Client, filled: dict[str, str], monkeypatch: Any) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> None:
-        raise signup.RegistrationFailed("la base ne répond pas")
+        raise signup.RegistrationFailed("not_stored", reference="0a1b2c3d", detail="relation is gone")
 
     monkeypatch.setattr(signup, "start_trial", fail)
     response = client.post("/trial", filled)
     assert response.status_code == 503
-    assert "Erreur lors de l'enregistrement : la base ne répond pas" in text_of(response)
+    page = text_of(response)
+    assert "Erreur lors de l'enregistrement : notre base de données n’a pas pu l’enregistrer" in page
+    assert "0a1b2c3d" in page and "relation is gone" not in page
     assert 'value="Chantiers du Fleuve"' in text_of(response)
 
 

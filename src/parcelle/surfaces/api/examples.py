@@ -56,7 +56,7 @@ _FAILED = {
     "seconds": 300.4,
     "operation": {**_RUNNING["operation"], "state": "failed"},  # type: ignore[dict-item]
     "steps": [{**_STEP, "name": "start", "state": "failed", "attempt": 3}],
-    "error": {"code": "timeout", "message": "Timeout: creating the stack took too long"},
+    "error": {"code": "timeout", "message": "Timeout: creating the stack took too long", "detail": None},
 }
 _ACCEPTED = {"instanceId": INSTANCE_ID, "status": "creating", "message": "The instance is being created."}
 

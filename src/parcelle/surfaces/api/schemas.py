@@ -13,6 +13,8 @@ from pydantic import AfterValidator, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from parcelle.surfaces import failures
+
 # The words of the API for an instance's state. They are promises to integrators: our own words may change.
 Status = Literal["creating", "running", "sleeping", "suspended", "archived", "failed"]
 
@@ -118,16 +120,17 @@ class Step(Camel):
     fraction: float | None = Field(description="How far a long step is, 0 to 1, when it knows.")
 
 
+_CODES = ", ".join(f"`{code}`" for code in [failures.TIMEOUT, *failures.UNREACHABLE, *failures.CAUSES])
+
+
 class Failure(Camel):
     """Why the newest operation failed."""
 
-    code: str = Field(
-        description="A word for programs: `timeout`, `target_unreachable`, `target_full`, `disk_full`, "
-        "`image_missing`, `port_taken`, `subnet_taken`, `route_refused`, `credentials_refused`, `certificate_unknown`, "
-        "`environment_unknown`, `settings_refuse`, `compose_refused`, `name_in_use`, `service_failed`, "
-        "`update_rolled_back`, `cannot_be_saved`, `template_failed` or `step_failed`."
-    )
+    code: str = Field(description=f"A word for programs: {_CODES}.")
     message: str = Field(description="A sentence for people, in the language of the request.")
+    detail: str | None = Field(
+        description="What the step itself said, technical and in its own words; only for tokens of operators."
+    )
 
 
 class NewestOperation(Camel):

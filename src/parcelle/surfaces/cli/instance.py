@@ -79,7 +79,7 @@ def create(
     except signup.TrialUsed as refused:
         fail(f"{email} has already used the free trial ({refused.plan}).")
     except signup.RegistrationFailed as failure:
-        fail(f"Registration error: {failure.detail}")
+        fail(f"Registration error: {failure.detail} ({failure.reference} in the log).")
     instance = _find(str(started.instance_id))
     operation = instance.operations.latest("created_at")
     if no_wait:

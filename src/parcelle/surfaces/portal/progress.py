@@ -10,6 +10,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from parcelle.surfaces import failures
+
 if TYPE_CHECKING:
     from parcelle.domain.provisioning.queries import Credentials, Progress, StepView
     from parcelle.journeys.delivery import Trouble
@@ -41,23 +43,6 @@ STEP_NAMES: dict[str, Promise] = {
     "check_template": _("Checking the model"),
     "pull_template": _("Fetching the application"),
     "keep_template": _("Keeping the model"),
-}
-
-# What went wrong, for somebody who need not know how it is built; other codes say what the step itself said.
-_CAUSES: dict[str, Promise] = {
-    **dict.fromkeys(("target_full", "disk_full"), _("no room is left for a new application; try again in an hour.")),
-    "image_missing": _("the application could not be fetched; try again in a few minutes."),
-    "port_taken": _("no address was free for the application; try again in a few minutes."),
-    "subnet_taken": _("no private network was free for the application; try again in a few minutes."),
-    "route_refused": _("its address could not be opened; contact us, we will do it by hand."),
-    "name_in_use": _("this name is still being cleared from our servers; choose another one, or contact us."),
-    "service_failed": _("the application did not start; try again in a few minutes, and contact us if it persists."),
-    "template_failed": _("the application could not be prepared; contact us, we have to mend it first."),
-    "update_rolled_back": _("the new version did not start, so the old one goes on."),
-    **dict.fromkeys(
-        ("credentials_refused", "certificate_unknown", "environment_unknown", "settings_refuse", "compose_refused"),
-        _("our hosting platform refused it; contact us, trying again will not help."),
-    ),
 }
 
 _GONE = {"suspended", "archived"}
@@ -148,17 +133,8 @@ class Deployment:
 
     @property
     def failure(self) -> str:
-        """What went wrong, in the exact sentence for it."""
-        code = self.progress.error_code if self.progress else ""
-        if code == "target_unreachable":
-            return gettext("Deployment target unreachable: %(advice)s") % {
-                "advice": gettext("try again in a few minutes; if it persists, contact us.")
-            }
-        if code == "timeout":
-            return gettext("Timeout: creating the stack took too long")
-        said = (self.progress.error_detail if self.progress else "") or gettext("unknown cause")
-        detail = str(_CAUSES.get(code, said))
-        return gettext("Error while creating the stack: %(detail)s") % {"detail": detail}
+        """What went wrong and what to do next; what the step itself said is for operators."""
+        return failures.sentence(self.progress.error_code if self.progress else "")
 
 
 def _lines(steps: tuple[StepView, ...], *, now: datetime) -> list[Line]:

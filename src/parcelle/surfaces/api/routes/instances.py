@@ -22,6 +22,7 @@ from parcelle.domain.provisioning import queries
 from parcelle.domain.provisioning.errors import InstanceBusy
 from parcelle.domain.provisioning.models import Instance, Operation
 from parcelle.journeys import instance_control, signup
+from parcelle.surfaces import failures
 from parcelle.surfaces.api import tokens
 from parcelle.surfaces.api.idempotency import once, request_id
 from parcelle.surfaces.api.lists import Limit, Offset, part, refuse_unknown_parameters
@@ -83,7 +84,7 @@ def create(request: HttpRequest, response: HttpResponse, body: CreateInstance) -
         detail = _("You have already used your free trial (%(plan)s). Write to us to go on.") % {"plan": refused.plan}
         raise Problem("trial-used", detail) from None
     except signup.RegistrationFailed as failure:
-        detail = _("Registration error: %(detail)s") % {"detail": failure.detail}
+        detail = failures.registration(failure.code, failure.reference)
         raise Problem("registration-failed", detail, headers={"Retry-After": "30"}) from None
     instance = tokens.visible_to(token.user).get(pk=started.instance_id)
     if started.repeated:
@@ -323,11 +324,15 @@ def _details(request: HttpRequest, instance: Instance) -> InstanceDetails:
     if instance.state in {"suspended", "archived"}:
         summary["reason"] = instance.reason or None
     return InstanceDetails.model_validate(
-        {**summary, "database_name": _database(instance, credentials), **_progress(queries.progress(instance.pk))}
+        {
+            **summary,
+            "database_name": _database(instance, credentials),
+            **_progress(request, queries.progress(instance.pk)),
+        }
     )
 
 
-def _progress(progress: queries.Progress | None) -> dict[str, object]:
+def _progress(request: HttpRequest, progress: queries.Progress | None) -> dict[str, object]:
     if progress is None:
         return {}
     return {
@@ -336,7 +341,7 @@ def _progress(progress: queries.Progress | None) -> dict[str, object]:
         "operation": {"operation_id": progress.operation_id, "kind": progress.kind, "state": progress.state},
         "steps": [asdict(step) for step in progress.steps],
         "waiting_for": [asdict(step) for step in progress.template] if progress.template else None,
-        "error": _failure(progress) if progress.state == "failed" else None,
+        "error": _failure(request, progress) if progress.state == "failed" else None,
     }
 
 
@@ -350,18 +355,10 @@ def _database(instance: Instance, credentials: queries.Credentials | None) -> st
     return None
 
 
-def _failure(progress: queries.Progress) -> Failure:
-    return Failure(code=progress.error_code, message=_failure_sentence(progress))
-
-
-def _failure_sentence(progress: queries.Progress) -> str:
-    detail = progress.error_detail or _("unknown cause")
-    if progress.kind != "create":
-        return _("The operation failed: %(detail)s") % {"detail": detail}
-    if progress.error_code == "target_unreachable":
-        return _("Deployment target unreachable: %(advice)s") % {
-            "advice": _("try again in a few minutes; if it lasts, contact us.")
-        }
-    if progress.error_code == "timeout":
-        return _("Timeout: creating the stack took too long")
-    return _("Error while creating the stack: %(detail)s") % {"detail": detail}
+def _failure(request: HttpRequest, progress: queries.Progress) -> Failure:
+    operator = tokens.may_operate(tokens.user_of(request))
+    return Failure(
+        code=progress.error_code,
+        message=failures.sentence(progress.error_code, kind=progress.kind),
+        detail=(progress.error_detail or None) if operator else None,
+    )

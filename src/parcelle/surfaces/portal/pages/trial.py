@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
 from parcelle.journeys import signup
+from parcelle.surfaces import failures
 from parcelle.surfaces.portal import puzzle as puzzles
 from parcelle.surfaces.portal import visitor, watching
 from parcelle.surfaces.portal.trial_form import TrialForm, offers
@@ -55,7 +56,7 @@ def trial(request: HttpRequest) -> HttpResponse:
         }
         return _page(request, form, alerts=[sentence], status=409, known=True)
     except signup.RegistrationFailed as failure:
-        sentence = _("Registration error: %(detail)s") % {"detail": failure.detail}
+        sentence = failures.registration(failure.code, failure.reference)
         return _page(request, form, alerts=[sentence], status=503)
     if user is None:
         _sign_in_new(request, started, now=now)
