@@ -214,6 +214,18 @@ def test_a_refund_makes_one_credit_note_of_its_amount(cast: Cast) -> None:
     assert (note.total.minor, note.refund, Content.read(note.content).due.minor) == (1880, refund, 0)
 
 
+def test_what_was_credited_before_it_was_given_back_is_not_credited_again(cast: Cast) -> None:
+    placed, payment = fulfilled(cast)
+    made = invoicing.draft_for_order(placed.pk, now=LATER)
+    assert made is not None
+    credit(made)
+    refund = refunds.request(
+        payment.pk, amount=payment.amount, reason="as credited", actor="operator", now=LATER, by_hand=True
+    )
+    assert invoicing.credit_for_refund(refund.pk, now=LATER) is None
+    assert Invoice.objects.filter(kind="credit_note").count() == 1
+
+
 def test_money_beside_the_order_has_no_credit_note(cast: Cast) -> None:
     placed, _payment = fulfilled(cast)
     invoicing.draft_for_order(placed.pk, now=LATER)

@@ -19,6 +19,7 @@ from parcelle.domain.billing import (
     ledger,
     plan_changes,
     price_changes,
+    refunds,
     subscriptions,
 )
 from parcelle.domain.billing.errors import PriceChangeRefused
@@ -27,6 +28,7 @@ from parcelle.domain.billing.models import Invoice, Order, PriceChange, PriceNot
 from parcelle.domain.catalog import actions as catalog
 from parcelle.domain.catalog.models import Coupon, Price
 from parcelle.journeys import renewal
+from tests.domain.billing import documents
 from tests.domain.billing.subscribing import (
     DAY,
     START,
@@ -284,6 +286,31 @@ def test_p22_with_a_coupon_only_what_was_paid_comes_back() -> None:
     subscription = subscribe(sold.silver, coupon=coupon)
     step_down(subscription, sold.bronze, now=START)
     assert credit(subscription) == 1800
+
+
+@pytest.mark.parametrize("spent", [0, 1000])
+def test_p05_p06_what_a_step_down_gave_back_goes_back_once_when_all_is_refunded(spent: int) -> None:
+    """What was spent of it meanwhile is owed; nothing waits for a credit note that can never be."""
+    sold = shop()
+    subscription = subscribe(sold.silver)
+    paid = subscription.orders.get()
+    documents.vendor()
+    documents.customer(subscription.organization)
+    invoicing.draft_for_order(paid.pk, now=START)
+    step_down(subscription, sold.bronze, now=START)
+    assert credit(subscription) == 3600
+    owner = {"organization_id": subscription.organization_id, "now": START}
+    ledger.pay_out_credit(**owner, amount=EUR(spent), key="spent", reference="x")
+    refund = refunds.request(
+        paid.payments.get().pk, amount=EUR(7200), reason="goodwill", actor="x", now=START, by_hand=True
+    )
+    notes = [invoicing.credit_for_refund(refund.pk, now=START) for _time in range(2)]
+    assert notes[0] is not None
+    assert (notes[0], notes[0].total_minor, notes[0].refund) == (notes[1], 3600, refund)
+    for document in Invoice.objects.order_by("-kind"):
+        invoicing.finalise(document.pk, clock=lambda: START, press=documents.QuickPress())
+    assert credit(subscription) == 0
+    assert books.balances(subscription.organization_id)["EUR"] == EUR(spent)
 
 
 def test_asking_for_the_same_step_down_twice_gives_back_once() -> None:

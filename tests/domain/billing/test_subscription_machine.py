@@ -1,15 +1,16 @@
 """Subscriptions under everything that can happen to them, in any order: hypothesis looks for the order that breaks it.
 
 Customers subscribe, pay early, late or never, change their plan or their add-ons, pause, leave and come
-back; money is given back or charged back; workers die between any two statements; the clock jumps up to years. After
-every step P1, P5, P9, P21, P22, P24, P27 and P28 hold. `PARCELLE_MACHINE=200` lives so many lives.
+back; money is given back or charged back; documents get their numbers in any order, or are thrown away before;
+workers die between any two statements; the clock jumps up to years. After every step P1, P5, P9, P15, P16, P18 to P22,
+P24, P27 and P28 hold. `PARCELLE_MACHINE=200` lives so many lives.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -59,12 +60,15 @@ from parcelle.domain.billing.errors import (
     RefundRefused,
 )
 from parcelle.domain.billing.gateways.base import ChargedBack, Declined, Paid
+from parcelle.domain.billing.invoicing import chain
 from parcelle.domain.billing.invoicing.content import Content
-from parcelle.domain.billing.ledger import audit
+from parcelle.domain.billing.ledger import accounts, audit
+from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import (
     Invoice,
     InvoiceBalance,
     LedgerEntry,
+    LedgerTransaction,
     Order,
     Payment,
     Refund,
@@ -73,6 +77,7 @@ from parcelle.domain.billing.models import (
 )
 from parcelle.domain.catalog.models import AddOn, Coupon, Price
 from parcelle.journeys import automatic_payment
+from tests.domain.billing import documents
 from tests.domain.billing.subscribing import DAY, START, add_on, run, shop, subscribe
 from tests.domain.billing.test_checkout_machine import deaths, dying_before_statement
 
@@ -94,9 +99,12 @@ class Life(RuleBasedStateMachine):
         self.block = transaction.atomic()
         self.block.__enter__()
         self.now = START
+        # How long each subscription was not served, and how long it was before it was found out that nobody pays.
+        self.off: defaultdict[Any, timedelta] = defaultdict(timedelta)
 
     @initialize()
     def open(self) -> None:
+        documents.vendor()
         euro, franc = shop(), shop("XAF")
         self.prices = [
             price for sold in (euro, franc) for price in (sold.bronze, sold.silver, sold.bronze_year, sold.silver_year)
@@ -127,6 +135,8 @@ class Life(RuleBasedStateMachine):
             renewals.fulfil(order.pk, now=self.now)
         for order_id in Order.objects.filter(state="fulfilled", invoices=None).values_list("pk", flat=True):
             invoicing.draft_for_order(order_id, now=self.now)
+        for refund in Refund.objects.filter(state__in=Refund.LEFT, credit_notes=None).order_by("created_at"):
+            invoicing.credit_for_refund(refund.pk, now=self.now)
 
     # --- customers --------------------------------------------------------------------------------------
 
@@ -134,7 +144,10 @@ class Life(RuleBasedStateMachine):
     @rule(which=some, coupon=st.booleans())
     def join(self, which: int, coupon: bool) -> None:
         with self.at_now():
-            subscribe(self.prices[which % len(self.prices)], now=self.now, coupon=self.coupon if coupon else None)
+            joined = subscribe(
+                self.prices[which % len(self.prices)], now=self.now, coupon=self.coupon if coupon else None
+            )
+            documents.customer(joined.organization)
             self.work_off()
 
     @rule(which=some, what=st.sampled_from(["paid", "paid", "paid", "declined", "on its way"]), dies=deaths)
@@ -250,6 +263,7 @@ class Life(RuleBasedStateMachine):
         with self.at_now():
             amount = Money(max(payment.returnable.minor // share, 1), payment.currency)
             refunds.request(payment.pk, amount=amount, reason="x", actor="x", now=self.now, by_hand=True)
+            self.work_off()
 
     @rule(which=some)
     def charge_back(self, which: int) -> None:
@@ -272,11 +286,39 @@ class Life(RuleBasedStateMachine):
             payments.record(payment.pk, Paid(received=payment.amount, won=True), now=self.now)
             recoveries.win(payment.pk, now=self.now)
 
+    # --- documents --------------------------------------------------------------------------------------
+
+    def drafts(self, **only: object) -> list[Invoice]:
+        waiting = Invoice.objects.filter(state=Invoice.DRAFT, **only)
+        return list(waiting.order_by("created_at", "-kind", "total_minor"))
+
+    @rule(which=some, many=st.integers(1, 4), dies=deaths)
+    def finalise(self, which: int, many: int, dies: int) -> None:
+        """Some of what waits, in any order."""
+        waiting = self.drafts()
+        for number in range(min(many, len(waiting))):
+            with self.at_now(dies):
+                self.issue(waiting[(which + number) % len(waiting)])
+
+    def issue(self, draft: Invoice) -> None:
+        invoicing.attempt(draft.pk, clock=lambda: self.now, press=documents.QuickPress())
+
+    @rule(which=some)
+    def throw_a_draft_away(self, which: int) -> None:
+        """A worker makes it again, as long as it is about something."""
+        waiting = self.drafts(credit_notes=None, kind=Invoice.INVOICE)
+        if waiting:
+            with self.at_now():
+                assert invoicing.discard(waiting[which % len(waiting)].pk)
+                self.work_off()
+
     # --- the clock --------------------------------------------------------------------------------------
 
     @rule(leap=st.sampled_from(LEAPS), dies=deaths)
     def time_goes_by(self, leap: timedelta, dies: int) -> None:
         before = {one.pk: one.state for one in Subscription.objects.all()}
+        for key, state in before.items():
+            self.off[key] += leap if state == states.SUSPENDED else timedelta(0)
         self.now += leap
         with self.at_now(dies):
             self.night()
@@ -284,11 +326,14 @@ class Life(RuleBasedStateMachine):
             # A night that died is made up for by the next one.
             self.night()
         self.p24_nobody_was_suspended_too_early(before)
+        self.p21_nothing_is_served_unpaid_beyond_the_grace()
 
     def night(self) -> None:
         run(self.now)
         automatic_payment.run(now=self.now)
         self.work_off()
+        for draft in self.drafts():
+            self.issue(draft)
 
     def p24_nobody_was_suspended_too_early(self, before: dict[Any, str]) -> None:
         for one in Subscription.objects.filter(state=states.SUSPENDED, suspended_for=states.UNPAID):
@@ -298,12 +343,27 @@ class Life(RuleBasedStateMachine):
             assert order.grace_until is not None and order.grace_until <= self.now
             blocking = order.payments.filter(state__in=payment_states.BLOCKING, created_at__lt=order.grace_until)
             assert not blocking.exists()
+            assert one.period_end is not None
+            self.off[one.pk] += max(self.now - one.period_end, timedelta(0))
+
+    def p21_nothing_is_served_unpaid_beyond_the_grace(self) -> None:
+        """Nor anybody left without what they paid for, but who asked for it."""
+        for one in Subscription.objects.filter(state__in=(states.ACTIVE, states.PAST_DUE)):
+            assert one.period_end is not None
+            if one.period_end <= self.now:
+                order = one.orders.filter(kind__in=Order.DUNNED, state="open").latest("grace_until")
+                assert order.grace_until is not None
+                on_its_way = order.payments.filter(state__in=payment_states.BLOCKING, created_at__lt=order.grace_until)
+                assert order.grace_until > self.now or on_its_way.exists()
 
     # --- what always holds ------------------------------------------------------------------------------
 
     @invariant()
     def what_always_holds(self) -> None:
         self.p01_p05_the_books_are_what_happened()
+        self.p05_a_balance_is_invoices_less_what_was_paid()
+        self.p15_p18_numbers_have_no_hole_and_drafts_have_none()
+        self.p19_p20_documents_are_what_is_booked_and_stay()
         self.p06_nothing_gives_back_more_than_there_was()
         self.p21_periods_tile()
         self.p24_who_is_overdue_is_asked_to_pay()
@@ -317,6 +377,45 @@ class Life(RuleBasedStateMachine):
         assert not [row for row in sums.order_by() if row["sum"]]
         assert audit.differences() == []
 
+    def p05_a_balance_is_invoices_less_what_was_paid(self) -> None:
+        """Reckoned from the rows of the documents and of the money, without the books."""
+        owed: defaultdict[Any, Counter[str]] = defaultdict(Counter)
+        for document in Invoice.objects.filter(state=Invoice.FINALISED):
+            sign = 1 if document.kind == Invoice.INVOICE else -1
+            owed[document.organization_id][document.currency] += sign * document.total_minor
+        for payment in Payment.objects.exclude(received_minor=None).select_related("order"):
+            still = (payment.received_minor or 0) - payment.charged_back_minor
+            owed[payment.order.organization_id][payment.received_currency] -= still
+        for refund in Refund.objects.filter(state=Refund.DONE).select_related("payment__order"):
+            owed[refund.payment.order.organization_id][refund.payment.currency] += refund.amount_minor
+        for organization_id in Subscription.objects.values_list("organization", flat=True).distinct():
+            booked = {currency: sum_.minor for currency, sum_ in books.balances(organization_id).items() if sum_}
+            assert booked == {currency: minor for currency, minor in owed[organization_id].items() if minor}
+
+    def p15_p18_numbers_have_no_hole_and_drafts_have_none(self) -> None:
+        for kind in (Invoice.INVOICE, Invoice.CREDIT_NOTE):
+            issued = list(Invoice.objects.filter(kind=kind, sequence__isnull=False).order_by("sequence"))
+            assert [one.sequence for one in issued] == list(range(1, len(issued) + 1))
+            dates = [one.issued_on for one in issued]
+            assert dates == sorted(dates, key=str)
+            assert all(one.state == Invoice.FINALISED for one in issued)
+        assert not Invoice.objects.filter(state=Invoice.DRAFT).exclude(number=None, issued_on=None).exists()
+
+    def p19_p20_documents_are_what_is_booked_and_stay(self) -> None:
+        assert list(chain.verify()) == []
+        for document in Invoice.objects.filter(state=Invoice.FINALISED).select_related("file"):
+            assert document.total == Content.read(document.content).total
+            assert bytes(document.file.xml) == f"xml {document.number} {document.issued_on} {document.total}".encode()
+            on_account = LedgerEntry.objects.filter(
+                account=accounts.CUSTOMERS,
+                transaction__kind__in=(LedgerTransaction.INVOICE, LedgerTransaction.CREDIT_NOTE),
+                transaction__reference=document.number,
+            )
+            sign = 1 if document.kind == Invoice.INVOICE else -1
+            assert [(entry.amount_minor * sign, entry.currency) for entry in on_account] == [
+                (document.total_minor, document.currency)
+            ]
+
     def p06_nothing_gives_back_more_than_there_was(self) -> None:
         for balance in InvoiceBalance.objects.filter(invoice__kind="invoice"):
             assert balance.credited_minor <= balance.total_minor
@@ -329,9 +428,13 @@ class Life(RuleBasedStateMachine):
         paid = Order.objects.filter(state="fulfilled", kind__in=PAID_FOR)
         for subscription in Subscription.objects.all():
             rows = list(paid.filter(subscription=subscription).order_by("period_start", "created_at"))
+            gaps = timedelta(0)
             for before, after in pairwise(rows):
                 assert before.period_end is not None and after.period_start is not None
                 assert before.period_end <= after.period_start, (before.kind, after.kind)
+                gaps += after.period_start - before.period_end
+            # Who was served all the time has paid for all of it.
+            assert gaps <= self.off[subscription.pk]
             if subscription.state in {states.ACTIVE, states.PAST_DUE} and rows:
                 assert rows[-1].period_end == subscription.period_end
         begun = Counter(
@@ -384,6 +487,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.usefixtures("test_blueprints")
+@pytest.mark.timeout(3600 if LONG else 900)
 def test_p21_p28_subscriptions_keep_their_promises() -> None:
     run_state_machine_as_test(
         Life,

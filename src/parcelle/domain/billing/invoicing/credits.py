@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone, translation
 
 from parcelle.core.money import Money
+from parcelle.domain.billing import ledger
 from parcelle.domain.billing.errors import CreditRefused
 from parcelle.domain.billing.invoicing import drafts, mentions, requests
 from parcelle.domain.billing.invoicing.content import CREDIT_NOTE, Content, Group, Line
@@ -20,23 +21,41 @@ from parcelle.domain.billing.models import Invoice, Refund
 from parcelle.domain.billing.taxes import Decision
 
 
+@transaction.atomic
 def credit_for_refund(refund_id: UUID, *, now: datetime) -> Invoice | None:
-    """The credit note of money that was given back; None where none of it had been invoiced. Once per refund."""
+    """The credit note of money that was given back; None where none of it had been invoiced. Once per refund.
+
+    What was credited before is not credited again: its money goes back out of the customer's credit, where that is
+    what became of it.
+    """
     refund = Refund.objects.select_related("payment__order").get(pk=refund_id)
     order = refund.payment.order
     invoice = Invoice.objects.filter(key=f"order:{order.pk}").first()
     paying = drafts.paying(order)
     if invoice is None or paying is None or paying.pk != refund.payment_id:
         return None
+    balance, key = drafts.lock(invoice.pk), f"refund:{refund_id}"
+    known = Invoice.objects.filter(key=key).first()
+    if known is not None:
+        return known
+    amount = Money(refund.amount_minor, refund.payment.currency)
+    left = min(amount, Money(balance.total_minor - balance.credited_minor, invoice.currency))
+    if left < amount:
+        _use_credit(invoice, amount - left, key=f"credited-before:{refund_id}", now=now)
+    if not left:
+        return None
     return credit(
-        invoice.pk,
-        key=f"refund:{refund_id}",
-        amount=Money(refund.amount_minor, refund.payment.currency),
-        reason="",
-        refund=refund,
-        refunded_at=refund.settled_at or now,
-        now=now,
+        invoice.pk, key=key, amount=left, reason="", refund=refund, refunded_at=refund.settled_at or now, now=now
     )
+
+
+def _use_credit(invoice: Invoice, wanted: Money, *, key: str, now: datetime) -> None:
+    """As far as there is any: what was used meanwhile the customer owes."""
+    used = min(wanted, max(ledger.credit_to_use(invoice.organization_id, wanted.currency), wanted * 0))
+    if used and not ledger.is_booked(key):
+        ledger.apply_credit(
+            organization_id=invoice.organization_id, amount=used, key=key, reference=invoice.number or "", now=now
+        )
 
 
 @transaction.atomic
