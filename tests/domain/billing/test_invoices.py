@@ -60,6 +60,15 @@ def test_p18_a_draft_has_no_number_and_leaves_no_hole(cast: Cast) -> None:
     assert not invoicing.discard(second.pk)
 
 
+def test_p18_the_database_gives_no_draft_a_number_by_hand(cast: Cast) -> None:
+    documents.vendor()
+    documents.customer(cast.organization)
+    documents.draft(cast.organization)
+    for changes in ({"number": "FA-2026-000009"}, {"sequence": 9}, {"issued_on": TODAY}, {"state": "finalised"}):
+        with pytest.raises(IntegrityError, match="drafts_have_no_number"), transaction.atomic():
+            Invoice.objects.update(**changes)
+
+
 def test_a_refused_document_uses_no_number(cast: Cast) -> None:
     documents.vendor(siren="")
     documents.customer(cast.organization)
@@ -147,6 +156,37 @@ def test_p15_p16_ten_finalise_at_once_across_midnight(cast: Cast) -> None:
     # What is printed is what is stored, also for those who were overtaken and made again.
     for invoice in issued:
         assert bytes(invoice.file.pdf) == f"pdf {invoice.number} {invoice.issued_on} 58.80 EUR".encode()
+    assert list(chain.verify()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_p15_p20_ten_finalise_at_once_and_some_fail_half_way(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the number was taken and the file stored: both are as if they had never been, and the next one has them."""
+    documents.vendor()
+    documents.customer(cast.organization)
+    waiting = [documents.draft(cast.organization) for _number in range(10)]
+    link, turns, lock = chain.link, itertools.count(), threading.Lock()
+
+    def sometimes(invoice: Invoice, **files: bytes) -> InvoiceFile:
+        made = link(invoice, **files)
+        with lock:
+            fails = next(turns) % 3 == 1
+        if fails:
+            raise InterruptedError
+        return made
+
+    def until_it_is_done(draft: Invoice) -> Invoice:
+        while True:
+            try:
+                return invoicing.finalise(draft.pk, clock=lambda: NOW, press=QuickPress())
+            except InterruptedError:
+                continue
+
+    monkeypatch.setattr(chain, "link", sometimes)
+    issued = at_once([partial(until_it_is_done, draft) for draft in waiting]).all()
+    assert next(turns) > len(issued)
+    assert sorted(invoice.sequence or 0 for invoice in issued) == list(range(1, 11))
+    assert NumberSeries.objects.get().last == 10
     assert list(chain.verify()) == []
 
 

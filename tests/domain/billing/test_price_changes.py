@@ -299,8 +299,9 @@ def test_p05_p06_what_a_step_down_gave_back_goes_back_once_when_all_is_refunded(
     invoicing.draft_for_order(paid.pk, now=START)
     step_down(subscription, sold.bronze, now=START)
     assert credit(subscription) == 3600
-    owner = {"organization_id": subscription.organization_id, "now": START}
-    ledger.pay_out_credit(**owner, amount=EUR(spent), key="spent", reference="x")
+    ledger.pay_out_credit(
+        organization_id=subscription.organization_id, amount=EUR(spent), key="spent", reference="x", now=START
+    )
     refund = refunds.request(
         paid.payments.get().pk, amount=EUR(7200), reason="goodwill", actor="x", now=START, by_hand=True
     )

@@ -31,6 +31,7 @@ TRANSITIONS = {
     TRIALING: frozenset({ACTIVE, SUSPENDED, ENDED}),
     ACTIVE: frozenset({PAST_DUE, SUSPENDED, ENDED}),
     PAST_DUE: frozenset({ACTIVE, SUSPENDED, ENDED}),
-    SUSPENDED: frozenset({TRIALING, ACTIVE, ENDED}),
+    # By payment alone: a trial that is over does not begin again.
+    SUSPENDED: frozenset({ACTIVE, ENDED}),
     ENDED: frozenset(),
 }
