@@ -6,7 +6,7 @@ Against the simulator of Stripe: what is lost, declined or late is as for every 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -179,6 +179,21 @@ def test_p24_who_is_declined_to_the_end_is_suspended_and_no_longer_charged(
         run(due(subscription) + number * DAY)
     assert Subscription.objects.get(pk=subscription.pk).state == "suspended"
     assert len(taken(subscription)) == 3
+
+
+@pytest.mark.parametrize("declined", [False, True])
+def test_p23_p24_after_a_schedule_that_stood_still_it_is_tried_before_anybody_is_suspended(
+    subscription: Subscription, server: stripe.Stripe, declined: bool
+) -> None:
+    server.off_session = ["insufficient_funds"] if declined else []
+    late = due(subscription) + 8 * DAY
+    run(late)
+    run(late)
+    assert Subscription.objects.get(pk=subscription.pk).state == "past_due"
+    charge(subscription, late)
+    run(late + timedelta(minutes=10))
+    assert taken(subscription) == [("declined", "not_enough_funds") if declined else ("paid", "")]
+    assert (Subscription.objects.get(pk=subscription.pk).state == "suspended") is declined
 
 
 def test_a_debit_that_takes_days_is_waited_for(subscription: Subscription, server: stripe.Stripe) -> None:

@@ -10,7 +10,16 @@ from django.db import transaction
 
 from parcelle.core import events
 from parcelle.core.states import move
-from parcelle.domain.billing import calendars, order_states, payment_states, recoveries, renewals, states, subscriptions
+from parcelle.domain.billing import (
+    calendars,
+    order_states,
+    payment_states,
+    recoveries,
+    renewals,
+    saved_methods,
+    states,
+    subscriptions,
+)
 from parcelle.domain.billing.events import RenewalReminderDue, SubscriptionPastDue, SubscriptionReadOnly
 from parcelle.domain.billing.models import DunningStep, Order, Subscription
 from parcelle.domain.billing.renewals import lock
@@ -41,7 +50,7 @@ def step(order_id: UUID, *, now: datetime) -> bool:
         _fall_behind(order, subscription, now=now)
     blocked = False
     if order.grace_until <= now and subscription.state == states.PAST_DUE:
-        blocked = _money_is_on_its_way(order)
+        blocked = _money_may_come(order, now)
         if not blocked:
             subscriptions.suspend(subscription, states.UNPAID, now=now)
     if _may_only_read(order, subscription, now=now):
@@ -81,7 +90,7 @@ def _may_only_read(order: Order, subscription: Subscription, *, now: datetime) -
     since = _read_only_from(order)
     if since is None or since > now or subscription.state != states.PAST_DUE or subscription.read_only_at is not None:
         return False
-    return not _money_is_on_its_way(order)
+    return not _money_may_come(order, now)
 
 
 def _read_only_from(order: Order) -> datetime | None:
@@ -100,8 +109,13 @@ def _restrict(order: Order, subscription: Subscription, *, now: datetime) -> Non
     )
 
 
-def _money_is_on_its_way(order: Order) -> bool:
-    """An attempt begun inside the grace that nobody knows the outcome of yet."""
+def _money_may_come(order: Order, now: datetime) -> bool:
+    """An attempt begun inside the grace that nobody knows the outcome of yet, or one that is overdue itself.
+
+    The schedule may have stood still for longer than the grace: who left a method is not suspended before it was tried.
+    """
+    if order.charge_at is not None and order.charge_at <= now and saved_methods.of(order.organization_id) is not None:
+        return True
     open_ones = order.payments.filter(state__in=payment_states.BLOCKING)
     return open_ones.filter(created_at__lt=order.grace_until).exists()
 
