@@ -23,9 +23,9 @@ from parcelle.domain.billing import (
     subscriptions,
     transfers,
 )
-from parcelle.domain.billing.gateways.base import Outcome
 from parcelle.domain.billing.models import Confirmation, Order, Payment, Subscription, Transfer
 from parcelle.domain.billing.orders import Buyer
+from parcelle.domain.billing.rails import Outcome
 from parcelle.domain.provisioning import actions as provisioning
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Instance

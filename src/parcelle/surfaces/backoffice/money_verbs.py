@@ -14,7 +14,7 @@ from procrastinate.contrib.django import app as queue
 
 from parcelle.core import phones
 from parcelle.core.money import Money, NotMoney, parse
-from parcelle.domain.billing import gateways, order_states, parked, payment_states, payments, refunds, webhooks
+from parcelle.domain.billing import order_states, parked, payment_states, payments, rails, refunds, webhooks
 from parcelle.domain.billing.models import GatewayEvent, Payment
 from parcelle.surfaces.backoffice.changes import Forecast, RowForm, Verb
 
@@ -99,7 +99,7 @@ def by_service(row: Payment) -> bool:
     """Whether the service itself can give it back."""
     if row.received is not None and row.received.currency != row.currency:
         return False
-    return row.gateway in gateways.GATEWAYS and gateways.open_gateway(row.gateway).abilities.refunds
+    return rails.gives_back(row.gateway)
 
 
 # --- payments -----------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from parcelle.domain.billing import gateways
-from parcelle.domain.billing.gateways.base import Setting
+from parcelle.domain.billing import rails
 from parcelle.domain.billing.models import GatewaySettings
+from parcelle.domain.billing.rails import Setting
 from parcelle.surfaces.backoffice import gateway_words, words
 from parcelle.surfaces.backoffice.base import Page
 from parcelle.surfaces.backoffice.values import badge, list_of, page_of
@@ -72,7 +72,7 @@ class WayToPayForm(ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         values = self.instance.values or {}
-        for setting in gateways.settings_of(self.instance.name):
+        for setting in rails.settings_of(self.instance.name):
             if setting.name in self.fields:
                 field = _field(setting, str(values.get(setting.name, "")))
                 self.fields[setting.name] = field
@@ -84,7 +84,7 @@ class WayToPayForm(ModelForm):  # type: ignore[type-arg]
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("enabled"):
             known = self.typed()
-            for setting in gateways.settings_of(self.instance.name):
+            for setting in rails.settings_of(self.instance.name):
                 if setting.required and not known.get(setting.name) and setting.name in self.fields:
                     self.add_error(setting.name, _("Needed before customers can pay with it."))
         return cleaned
@@ -92,7 +92,7 @@ class WayToPayForm(ModelForm):  # type: ignore[type-arg]
     def typed(self) -> dict[str, str]:
         """What is stored, changed by what was typed; an empty secret leaves the stored one."""
         values = dict(self.instance.values or {})
-        for setting in gateways.settings_of(self.instance.name):
+        for setting in rails.settings_of(self.instance.name):
             text = str(self.cleaned_data.get(setting.name) or "").strip()
             if text or (setting.kind != "secret" and setting.name in self.cleaned_data):
                 values[setting.name] = text
@@ -112,7 +112,7 @@ class WayToPayPage(Page):
     readonly_fields = ["title"]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        gateways.make_known()
+        rails.make_known()
         return super().changelist_view(request, extra_context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -146,7 +146,7 @@ class WayToPayPage(Page):
         return GatewaySettings.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        asked = gateways.settings_of(obj.name) if obj else ()
+        asked = rails.settings_of(obj.name) if obj else ()
         # Django looks for the names of the fieldsets on the class of the form.
         more = {setting.name: forms.CharField(required=False) for setting in asked}
         kwargs["form"] = type("Form", (WayToPayForm,), more)
@@ -154,7 +154,7 @@ class WayToPayPage(Page):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         sets: list[Any] = [(None, {"fields": ["title", "enabled", "production", "position"]})]
-        asked = [setting.name for setting in gateways.settings_of(obj.name)] if obj else []
+        asked = [setting.name for setting in rails.settings_of(obj.name)] if obj else []
         if asked:
             sets.append((_("Account"), {"fields": asked}))
         return sets
@@ -177,7 +177,7 @@ class WayToPayPage(Page):
         if row is None or not self.has_operate_permission(request):
             messages.error(request, gettext("Your account may look at this, but not change it."))
             return HttpResponseRedirect(list_of(GatewaySettings))
-        found = gateways.problems_of(row.name)
+        found = rails.problems_of(row.name)
         for sentence in found:
             messages.warning(request, sentence)
         if not found:

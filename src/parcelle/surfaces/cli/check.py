@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from parcelle.core import crypto
-from parcelle.domain.billing import gateways
+from parcelle.domain.billing import rails
 from parcelle.domain.billing.invoicing import numbering, press
 from parcelle.domain.catalog import blueprints
 from parcelle.domain.provisioning import queries as provisioning
@@ -193,7 +193,7 @@ def _targets() -> Iterator[Finding]:
 
 def _ways_to_pay() -> Iterator[Finding]:
     try:
-        problems = gateways.problems()
+        problems = rails.problems()
     except DatabaseError as error:
         yield _unreadable("ways to pay", error)
         return

@@ -15,8 +15,8 @@ from ninja.responses import Status as Answer
 from parcelle.core.money import Money, NotMoney
 from parcelle.domain.billing import payment_states
 from parcelle.domain.billing.errors import TransferRefused
-from parcelle.domain.billing.gateways.base import Instructions, Outcome, Redirect
 from parcelle.domain.billing.models import Payment, Transfer
+from parcelle.domain.billing.rails import Instructions, Outcome, Redirect
 from parcelle.journeys import checkout
 from parcelle.surfaces import refusals
 from parcelle.surfaces.api import sales, tokens

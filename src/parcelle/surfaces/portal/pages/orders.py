@@ -23,8 +23,8 @@ from django.views.decorators.http import require_POST, require_safe
 from parcelle.core import phones
 from parcelle.domain.billing import order_states, payment_states, payments, saved_methods, transfers
 from parcelle.domain.billing.errors import GatewayUnusable, OrderClosed, PaymentOpen
-from parcelle.domain.billing.gateways.base import Redirect
 from parcelle.domain.billing.models import Order, Payment
+from parcelle.domain.billing.rails import Redirect
 from parcelle.journeys import checkout
 from parcelle.journeys.delivery import SLOW
 from parcelle.surfaces.portal import live, watching
