@@ -63,6 +63,19 @@ help: ## this list
 
 # --- what the targets above stand on -------------------------------------------------------------------
 
+# Runs a command quietly. A full disk is told in one sentence, also where the program under it says it in twenty lines or
+# not at all; what else went wrong is told in its own words.
+TRY := try() { \
+	said=$$(LC_ALL=C "$$@" 2>&1) && return; \
+	case "$$said" in \
+		*"o space left"*|*ENOSPC*|*"os error 28"*|*"Errno 28"*) full=1;; \
+		*) full=$$(for place in "$(CURDIR)" "$(CURDIR)/$(VENV)"; do df -Pk "$$place" 2>/dev/null; done | awk '/%/ && $$4 ~ /^[0-9]+$$/ && $$4 < 65536 {print 1; exit}');; \
+	esac; \
+	if [ "$$full" ]; then \
+		echo "The disk is full: Parcelle takes about 1.5 GB in $(CURDIR), and as much for a moment in the folder for temporary files. Free some room, then run make again." >&2; exit 1; \
+	fi; \
+	[ -z "$$said" ] || printf '%s\n' "$$said" >&2; return 1; }
+
 WRITABLE := test -w $(VENV) || { \
 	echo "$(CURDIR) cannot be written: Parcelle installs itself into this folder, so copy it to one of yours." >&2; exit 1; }
 
@@ -82,32 +95,32 @@ $(VENV)/.created:
 	fi; \
 	mkdir -p $(VENV) 2>/dev/null || :; $(WRITABLE); \
 	echo "Installing into $(VENV) with $$("$$found" --version)"; \
-	"$$found" -m venv --clear $(VENV) && touch $@
+	$(TRY); try "$$found" -m venv --clear $(VENV) && touch $@
 
 # pip fetches uv, and uv the rest in a fraction of the time. Where uv cannot reach what pip is configured
 # to use (a company's own index), pip does it all.
 $(VENV)/.requirements: requirements.txt $(VENV)/.created
 	@$(WRITABLE)
 	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.txt > $(VENV)/uv.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
-	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements.txt \
-		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(TRY); try $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.txt
+	@$(TRY); try $(UV) pip install --python $(BIN)/python --require-hashes -r requirements.txt \
+		|| try $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
 $(VENV)/.requirements-dev: requirements-dev.txt $(VENV)/.requirements
 	@$(WRITABLE)
-	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements-dev.txt \
-		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(TRY); try $(UV) pip install --python $(BIN)/python --require-hashes -r requirements-dev.txt \
+		|| try $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.package: pyproject.toml $(VENV)/.requirements
 	@$(WRITABLE)
-	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(TRY); try $(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.frontend: frontend/package.json frontend/package-lock.json $(VENV)/.requirements
 	@$(WRITABLE)
-	@PATH="$(CURDIR)/$(BIN):$$PATH"; cd frontend && $(NPM:$(BIN)/%=%) ci --silent --ignore-scripts
+	@$(TRY); PATH="$(CURDIR)/$(BIN):$$PATH"; cd frontend && try env $(NPM:$(BIN)/%=%) ci --loglevel=error --ignore-scripts
 	@touch $@
 
 $(VENV)/.translations: $(TRANSLATIONS) $(VENV)/.requirements

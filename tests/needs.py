@@ -62,6 +62,19 @@ def _no_gettext() -> str:
     return "" if shutil.which("xgettext") else "no xgettext is installed (Debian: apt install gettext)"
 
 
+def _no_make() -> str:
+    return "" if shutil.which("make") else "no make is installed (Debian: apt install make)"
+
+
+def _no_mounts() -> str:
+    if os.geteuid() != 0:
+        return "only root can mount a small file system"
+    tried = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=False
+    )
+    return f"no file system can be mounted here ({tried.stderr.strip()})" if tried.returncode else ""
+
+
 def _no_specs() -> str:
     return "" if specs().is_dir() else f"{specs()} does not exist (PARCELLE_SPECS moves it)"
 
@@ -72,6 +85,8 @@ _PROBES: dict[str, Callable[[], str]] = {
     "caddy": _no_caddy,
     "specs": _no_specs,
     "gettext": _no_gettext,
+    "make": _no_make,
+    "mounts": _no_mounts,
 }
 
 

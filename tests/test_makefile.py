@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import require
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 SENTENCE = "Parcelle needs Python 3.12 or newer and found none"
 
@@ -16,8 +18,7 @@ SENTENCE = "Parcelle needs Python 3.12 or newer and found none"
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A folder with our Makefile and a path that leads to nothing else than a shell and make."""
-    if not shutil.which("make"):
-        pytest.skip("no make")
+    require("make")
     (tmp_path / "bin").mkdir()
     for program in ("make", "sh", "mkdir", "touch"):
         found = shutil.which(program)
@@ -70,8 +71,7 @@ def test_a_python_without_venv_says_what_is_missing(machine: Path) -> None:
 
 
 def test_a_read_only_folder(machine: Path) -> None:
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount")
+    require("mounts")
     python = machine / "python3"
     python.symlink_to(sys.executable)
     read_only = f"mount --bind {machine} {machine} && mount -o remount,ro,bind {machine}"
@@ -84,3 +84,37 @@ def test_a_read_only_folder(machine: Path) -> None:
     assert done.returncode
     assert "cannot be written: Parcelle installs itself into this folder" in done.stderr
     assert "Error 226" not in done.stderr
+
+
+def test_a_full_disk_is_one_sentence(machine: Path) -> None:
+    """A virtual environment with pip in it takes more than 6 MB."""
+    require("mounts")
+    (machine / ".venv").mkdir()
+    small = f"mount -t tmpfs -o size=6m tmpfs {machine}/.venv"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f"{small} && cd {machine} && make install PYTHON={sys.executable}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode
+    assert "The disk is full: Parcelle takes about" in done.stderr
+    assert "Traceback" not in done.stderr and "Errno" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Traceback (most recent call last):\\nOSError: [Errno 28] No space left on device", "The disk is full"),
+        ("npm error code ENOSPC", "The disk is full"),
+        ("no network today", "no network today"),
+    ],
+)
+def test_what_a_program_says_about_a_full_disk_becomes_one_sentence(machine: Path, said: str, told: str) -> None:
+    for name in ("df", "awk"):
+        (machine / "bin" / name).symlink_to(shutil.which(name) or name)
+    _program(machine, "python3", f'#!/bin/sh\ncase "$*" in *--clear*) printf "{said}" >&2; exit 1;; esac\nexit 0\n')
+    done = _install(machine)
+    assert done.returncode
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

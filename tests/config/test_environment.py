@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parcelle.config import environment
+from parcelle.config import embedded, environment
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,17 @@ def test_a_number_that_is_none_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("port", ["0", "32768", "-1"])
 def test_a_first_port_that_leaves_none_to_lease_is_one_sentence(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCELLE_FIRST_APPLICATION_PORT", port)
-    with pytest.raises(SystemExit, match=f"must be a port from 1 to 32767, not {port}"):
+    with pytest.raises(SystemExit, match=f"must be a port from 1 to 32767, not '{port}'"):
         environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080)
     monkeypatch.setenv("PARCELLE_FIRST_APPLICATION_PORT", "32767")
     assert environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080) == 32767
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"PARCELLE_PORT": 8000}', ""])
+def test_a_damaged_file_of_the_embedded_system_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "embedded.json").write_text(text)
+    environment.forget()
+    with pytest.raises(SystemExit, match=r"embedded\.json is damaged .*: put it back from a backup"):
+        environment.read("PARCELLE_PORT")
+    with pytest.raises(embedded.Refusal, match="put it back from a backup"):
+        embedded.secrets_of(embedded.Home(tmp_path), port=8000)

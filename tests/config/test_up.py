@@ -22,6 +22,7 @@ import pytest
 from parcelle.config import embedded
 from tests import cluster
 from tests.installation import Installation, free_port
+from tests.needs import require
 
 # Together (`--dist loadfile`): each shares the home that the first one set up.
 pytestmark = pytest.mark.slow
@@ -200,8 +201,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small file system here")
+    require("mounts")
+    subprocess.run(mount, check=True)
     yield place
     subprocess.run(["umount", "-l", str(place)], check=False)
 
@@ -217,8 +218,8 @@ def test_a_disk_that_fills_up_on_the_way_is_one_sentence_too(folder: Path) -> No
     place = folder / "filling"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=330m,mode=755", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small file system here")
+    require("mounts")
+    subprocess.run(mount, check=True)
     installation = Installation(place / "var")
     try:
         process = installation.up()

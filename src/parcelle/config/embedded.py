@@ -128,8 +128,11 @@ def url(*, user: str, password: str, database: str, sockets: Path) -> str:
 def secrets_of(home: Home, *, port: int) -> dict[str, str]:
     """This installation's secrets and addresses: made once, completed and written back at every start."""
     values: dict[str, str] = {}
-    with suppress(FileNotFoundError):
-        values = json.loads(home.secrets_file.read_text())
+    try:
+        with suppress(FileNotFoundError):
+            values = environment.kept(home.secrets_file)
+    except environment.BrokenFile as broken:
+        raise Refusal(str(broken)) from None
     if not values and (home.data / "PG_VERSION").exists():
         raise Refusal(
             f"{home.secrets_file} is missing but {home.data} holds a database that only its passwords and keys open: "
