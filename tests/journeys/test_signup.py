@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import uuid
@@ -11,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from django.core import mail
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,8 +23,11 @@ from parcelle.core.states import IllegalTransition
 from parcelle.domain.accounts.models import User
 from parcelle.domain.billing.models import Subscription
 from parcelle.domain.catalog.models import Plan, Product
-from parcelle.domain.provisioning import queries, states
+from parcelle.domain.provisioning import queries, runner, states
 from parcelle.domain.provisioning.models import Instance, Operation, Target
+from parcelle.domain.provisioning.providers.base import Progress, Spec
+from parcelle.domain.provisioning.providers.null import NullProvider
+from parcelle.domain.provisioning.workflows import WORKFLOWS
 from parcelle.domain.tenancy.models import Membership, Organization
 from parcelle.journeys.signup import (
     AlreadySubscribed,
@@ -283,16 +288,50 @@ def test_whatever_is_typed_is_stored_or_refused_but_never_breaks(
         assert any(len(text) > 40 for text in texts.values())
 
 
-def test_nothing_that_is_logged_on_the_way_holds_a_secret(plan: Plan, tmp_path: Path) -> None:
+@contextmanager
+def logged(place: Path) -> Iterator[Path]:
+    """What is logged meanwhile, as lines of JSON in a file."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    logs.configure(level="DEBUG", style="json", file=str(tmp_path / "log"))
+    logs.configure(level="DEBUG", style="json", file=str(place / "log"))
     try:
-        start(plan)
-        jobs.work_off(NOW)
+        yield place / "log"
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_line_of_an_operation_carries_its_ids(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Also those that other parts of the house write on the way, such as the provider."""
+    written_by_the_provider = structlog.get_logger("parcelle.somewhere.below")
+
+    def ensure(self: NullProvider, spec: Spec, phase: str, progress: Progress) -> None:
+        written_by_the_provider.info("deep down")
+        logging.getLogger("some.library").warning("a library speaks")
+        if fails:
+            raise KeyError("no such thing")
+
+    monkeypatch.setattr(NullProvider, "ensure", ensure)
+    start(plan)
+    instance = Instance.objects.get()
+    operation = instance.operations.get()
+    with logged(tmp_path) as file:
+        runner.run(operation.pk, WORKFLOWS, clock=lambda: NOW)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    spoken = {line["event"] for line in lines}
+    assert {"deep down", "a library speaks"} <= spoken
+    assert ({"step broke", "a step broke", "step failed", "operation failed"} if fails else {"operation done"}) & spoken
+    ids = (str(operation.pk), str(instance.pk))
+    assert [line for line in lines if (line.get("operation_id"), line.get("instance_id")) != ids] == []
+
+
+def test_nothing_that_is_logged_on_the_way_holds_a_secret(plan: Plan, tmp_path: Path) -> None:
+    with logged(tmp_path):
+        start(plan)
+        jobs.work_off(NOW)
     written = (tmp_path / "log").read_text()
     secrets = Instance.objects.get().secrets.values()
     assert "operation done" in written and not [secret for secret in secrets if secret in written]
