@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
 from parcelle.domain.catalog.models import Plan, Product
-from parcelle.domain.provisioning.models import Instance
+from parcelle.domain.provisioning.models import Instance, Operation, Step, Target, Template
 from parcelle.journeys import signup
 from parcelle.surfaces.portal import puzzle
+from tests import people
 from tests.surfaces.portal.companies import Company
 
 
@@ -342,3 +343,53 @@ def test_a_forged_solution_is_refused(client: Client, filled: dict[str, str], fo
 def test_an_old_solution_is_refused(client: Client, filled: dict[str, str]) -> None:
     made = puzzle.challenge(submission=filled["submission"], now=timezone.now() - timedelta(hours=1))
     assert client.post("/trial", filled | {"puzzle": solve(made)}).status_code == 422
+
+
+# --- while the application is built for the first time ------------------------------------------------------------
+
+
+@pytest.fixture
+def building(plan: Plan) -> Operation:
+    """The second of four steps of the first template, half done."""
+    template = Template.objects.create(
+        target=Target.objects.get(), blueprint="plain", version="1", secrets={}, created_at=people.NOW
+    )
+    operation = Operation.objects.create(
+        kind="build_template", template=template, state="running", created_at=people.NOW, deadline_at=people.NOW
+    )
+    for position, name in enumerate(("install_packages", "build", "initialise", "check_template")):
+        state = ("succeeded", "running", "pending", "pending")[position]
+        fraction = 0.5 if state == "running" else None
+        Step.objects.create(operation=operation, position=position, name=name, state=state, fraction=fraction)
+    return operation
+
+
+@pytest.mark.parametrize("path", ["/", "/trial"])
+def test_visitors_see_how_far_an_application_is_that_nobody_has_had_yet(
+    client: Client, building: Operation, path: str
+) -> None:
+    french = text_of(client.get(path))
+    assert "Nous préparons Tryton pour la première fois" in french
+    assert "Assemblage de l’interface web (étape 2 sur 4)" in french and "50\xa0%" in french
+    assert 'hx-get="/preparing"' in french and "htmx.min.js" in french
+    assert '<progress class="bar" max="100" value="25"' in french
+    english = text_of(client.get(path, headers={"Accept-Language": "en"}))
+    assert "We are preparing Tryton for the first time" in english and "(step 2 of 4)" in english
+    Step.objects.update(state="pending", fraction=None)
+    assert "En attente de son tour." in text_of(client.get("/preparing"))
+
+
+@pytest.mark.parametrize("path", ["/", "/trial", "/preparing"])
+def test_nothing_is_said_where_there_is_something_to_clone(client: Client, building: Operation, path: str) -> None:
+    assert building.template
+    Template.objects.create(
+        target=building.template.target,
+        blueprint="plain",
+        version="0",
+        state="ready",
+        secrets={},
+        created_at=people.NOW,
+    )
+    page = text_of(client.get(path))
+    assert "pour la première fois" not in page and "htmx" not in page
+    assert path != "/preparing" or not page.strip()

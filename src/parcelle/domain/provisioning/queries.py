@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from parcelle.core.compiled import Compiled, Given
 from parcelle.domain.catalog.blueprints import Blueprint
@@ -60,6 +60,14 @@ class Progress:
     @property
     def finished(self) -> bool:
         return self.state not in states.UNFINISHED
+
+
+@dataclass(frozen=True)
+class Building:
+    """How far a template is. `percent` counts steps that are really done."""
+
+    percent: int
+    steps: tuple[StepView, ...]
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,25 @@ def template_steps(template: Template) -> tuple[StepView, ...]:
     """The steps of the newest building of this template."""
     newest = template.operations.prefetch_related("steps").order_by("-created_at").first()
     return tuple(_view(step) for step in newest.steps.all()) if newest else ()
+
+
+def first_builds() -> dict[tuple[str, str], Building]:
+    """(target, blueprint) -> the template that is being built there while there is none yet to clone from."""
+    rows = Template.objects.filter(state=states.BUILDING).exclude(
+        Exists(Template.objects.filter(target=OuterRef("target"), blueprint=OuterRef("blueprint"), state=states.READY))
+    )
+    newest = Operation.objects.filter(state__in=states.UNFINISHED, template__in=rows)
+    found = newest.select_related("template__target").prefetch_related("steps").order_by("created_at")
+    return {
+        (operation.template.target.name, operation.template.blueprint): _building(operation)
+        for operation in found
+        if operation.template is not None
+    }
+
+
+def _building(operation: Operation) -> Building:
+    steps = list(operation.steps.all())
+    return Building(percent=_percent(operation, steps), steps=tuple(_view(step) for step in steps))
 
 
 def _view(step: Step) -> StepView:

@@ -103,11 +103,11 @@ class Deployment:
 
     @property
     def lines(self) -> list[Line]:
-        return _lines(self.progress.steps if self.progress else (), now=self.now)
+        return lines_of(self.progress.steps if self.progress else (), now=self.now)
 
     @property
     def template_lines(self) -> list[Line]:
-        return _lines((self.progress.template or ()) if self.progress else (), now=self.now)
+        return lines_of((self.progress.template or ()) if self.progress else (), now=self.now)
 
     @property
     def seconds(self) -> float | None:
@@ -137,7 +137,7 @@ class Deployment:
         return failures.sentence(self.progress.error_code if self.progress else "")
 
 
-def _lines(steps: tuple[StepView, ...], *, now: datetime) -> list[Line]:
+def lines_of(steps: tuple[StepView, ...], *, now: datetime) -> list[Line]:
     return [_line(step, now=now) for step in steps if step.state != "skipped"]
 
 

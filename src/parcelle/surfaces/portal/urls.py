@@ -24,6 +24,7 @@ from parcelle.surfaces.portal.pages import (
 
 urlpatterns: list[URLPattern] = [
     path("", landing.landing, name="landing"),
+    path("preparing", landing.preparation, name="preparing"),
     path("pricing", pricing.pricing, name="pricing"),
     path("register", register.register, name="register"),
     path("register/summary", register.summary, name="register_summary"),

@@ -20,8 +20,8 @@ from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
 from parcelle.journeys import signup
 from parcelle.surfaces import failures
+from parcelle.surfaces.portal import preparing, visitor, watching
 from parcelle.surfaces.portal import puzzle as puzzles
-from parcelle.surfaces.portal import visitor, watching
 from parcelle.surfaces.portal.trial_form import TrialForm, offers
 
 _EMAIL_LIMIT_PER_HOUR = 5
@@ -84,7 +84,14 @@ def _page(
     retry_after: int | None = None,
     known: bool = False,
 ) -> HttpResponse:
-    context = {"form": form, "alerts": alerts or [], "known": known, "offer": form.offer}
+    products = list({plan.product_id: plan.product for plan in form.plans}.values())
+    context = {
+        "form": form,
+        "alerts": alerts or [],
+        "known": known,
+        "offer": form.offer,
+        "preparing": preparing.of(products, now=timezone.now()),
+    }
     response = render(request, "portal/trial.html", context, status=status)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
