@@ -164,6 +164,7 @@ LANGUAGES = [("fr", _("French")), ("en", _("English"))]
 LOCALE_PATHS = [Path(__file__).resolve().parents[1] / "locale"]
 # English dates as they are written in Europe and Africa, everywhere alike; French ones are right in Django.
 FORMAT_MODULE_PATH = "parcelle.config.formats"
+FORM_RENDERER = "parcelle.surfaces.portal.inputs.Renderer"
 LANGUAGE_COOKIE_NAME = "parcelle_language"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_SAMESITE = "Lax"

@@ -44,19 +44,21 @@ class Compiled[Row]:
         self.make = make
 
     @cached_property
-    def _compiled(self) -> tuple[models.QuerySet[Any, Row], Any, str, tuple[Any, ...]]:
+    def _compiled(self) -> tuple[models.QuerySet[Any, Row], Any, str, tuple[Any, ...], dict[int, Any]]:
         rows = self.make()
         compiler = rows.query.get_compiler(using=connection.alias)
         statement, parameters = compiler.as_sql()
-        return rows, compiler, statement, tuple(parameters)
+        converters = compiler.get_converters([column for column, *_names in compiler.select[: compiler.col_count]])
+        return rows, compiler, statement, tuple(parameters), converters
 
     def __call__(self, **values: Any) -> list[Row]:
-        rows, compiler, statement, parameters = self._compiled
+        rows, compiler, statement, parameters, converters = self._compiled
         bound = tuple(values[each.name] if isinstance(each, Given) else each for each in parameters)
         # A compiler and a query of our own for each time: other threads ask as well.
         asking: Any = copy.copy(compiler)
         asking.connection = connection
         asking.as_sql = lambda *_args, **_kwargs: (statement, bound)
+        asking.get_converters = lambda _columns: converters
         asked: Any = rows.all()
         asked.query.get_compiler = lambda *_args, **_kwargs: asking
         return list(asked)

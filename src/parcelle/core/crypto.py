@@ -24,6 +24,8 @@ from parcelle.core import keyring
 
 # No character that a shell, a URL, an .ini file or a person reading aloud could take for another.
 ALPHABET = "".join(sorted(set(string.ascii_letters + string.digits) - set("0O1lI")))
+# Bytes from here on are thrown away, or the first characters of the alphabet would come more often than the others.
+_FAIR = 256 - 256 % len(ALPHABET)
 
 
 def generate(length: int) -> str:
@@ -31,7 +33,10 @@ def generate(length: int) -> str:
     if length < 3:
         raise ValueError("a secret has at least 3 characters")
     while True:
-        value = "".join(secrets.choice(ALPHABET) for _ in range(length))
+        drawn = secrets.token_bytes(2 * length)
+        value = "".join(ALPHABET[byte % len(ALPHABET)] for byte in drawn if byte < _FAIR)[:length]
+        if len(value) < length:
+            continue
         if any(c.islower() for c in value) and any(c.isupper() for c in value) and any(c.isdigit() for c in value):
             return value
 

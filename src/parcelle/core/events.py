@@ -68,16 +68,16 @@ def react(to: type, *functions: Reaction) -> None:
 _RECORD = """
     WITH told AS MATERIALIZED (
         SELECT nextval(pg_get_serial_sequence('core_fact', 'id')) AS id, fact.*
-        FROM unnest(
-            %s::int[], %s::text[], %s::timestamptz[], %s::text[], %s::uuid[], %s::uuid[], %s::uuid[], %s::jsonb[]
-        ) AS fact (number, name, at, actor, organization_id, instance_id, operation_id, data)
+        FROM json_to_recordset(%s::json) AS fact (
+            number int, name text, at timestamptz, actor text, organization_id uuid, instance_id uuid,
+            operation_id uuid, data jsonb, reactions text[]
+        )
     ), stored AS (
         INSERT INTO core_fact (id, name, at, actor, organization_id, instance_id, operation_id, data)
         SELECT id, name, at, actor, organization_id, instance_id, operation_id, data FROM told
     ), wanted AS (
         INSERT INTO core_reaction (fact_id, function)
-        SELECT told.id, reaction.function FROM told JOIN unnest(%s::int[], %s::text[]) AS reaction (number, function)
-            USING (number)
+        SELECT told.id, reaction.function FROM told, unnest(told.reactions) AS reaction (function)
         RETURNING pg_notify(%s, %s)
     )
     SELECT id, (SELECT count(*) FROM wanted) FROM told ORDER BY number
@@ -122,21 +122,16 @@ def record(happened: Any, *, now: datetime, actor: str = "system") -> Fact:
 def _store(facts: Sequence[Fact]) -> None:
     if not facts:
         return
-    wanted = [(number, name) for number, fact in enumerate(facts) for name in _reactions.get(fact.name, ())]
-    columns = [[getattr(fact, name) for fact in facts] for name in ("name", "at", "actor", *_COLUMNS)]
+    told = [
+        {
+            "number": number,
+            **{name: getattr(fact, name) for name in ("name", "at", "actor", *_COLUMNS, "data")},
+            "reactions": list(_reactions.get(fact.name, ())),
+        }
+        for number, fact in enumerate(facts)
+    ]
     with connection.cursor() as cursor:
-        cursor.execute(
-            _RECORD,
-            [
-                list(range(len(facts))),
-                *columns,
-                [json.dumps(fact.data) for fact in facts],
-                [number for number, _name in wanted],
-                [name for _number, name in wanted],
-                dispatch.CHANNEL,
-                SOURCE,
-            ],
-        )
+        cursor.execute(_RECORD, [json.dumps(told, default=_plain), dispatch.CHANNEL, SOURCE])
         for fact, (key, _wanted) in zip(facts, cursor.fetchall(), strict=True):
             fact.pk = key
             fact._state.adding, fact._state.db = False, connection.alias

@@ -26,10 +26,16 @@ class Fact(models.Model):
         verbose_name = _("fact")
         verbose_name_plural = _("facts")
         indexes = [
-            models.Index(fields=["organization_id", "-id"]),
-            models.Index(fields=["instance_id", "-id"]),
-            models.Index(fields=["name", "-id"]),
-            models.Index(fields=["at"]),
+            models.Index(
+                fields=["organization_id", "-id"],
+                condition=models.Q(organization_id__isnull=False),
+                name="fact_of_organization",
+            ),
+            models.Index(
+                fields=["instance_id", "-id"], condition=models.Q(instance_id__isnull=False), name="fact_of_instance"
+            ),
+            models.Index(fields=["name", "-id"], name="fact_by_name"),
+            models.Index(fields=["at"], name="fact_by_time"),
         ]
 
     def __str__(self) -> str:

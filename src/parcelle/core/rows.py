@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
 import structlog
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 from parcelle.core.crypto import CannotDecrypt
 
@@ -56,14 +57,16 @@ def _insert(rows: Sequence[models.Model], *, otherwise: str = "ON CONFLICT DO NO
     The statement is made once per table and not compiled each time; values that are expressions are not for here.
     """
     fields, head, key = _statement(type(rows[0]), rows[0].pk is None)
+    # Found once: for every value of every row anew it was a fifth of the time of this.
+    database = connections[DEFAULT_DB_ALIAS]
     parameters: list[Any] = []
     for row in rows:
         for field in fields:
             value = field.pre_save(row, add=True)
             setattr(row, field.attname, value)
-            parameters.append(field.get_db_prep_save(value, connection))
+            parameters.append(field.get_db_prep_save(value, database))
     places = f"({', '.join(['%s'] * len(fields))})"
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(f"{head} VALUES {', '.join([places] * len(rows))} {otherwise} RETURNING {key}", parameters)
         return [row[0] for row in cursor.fetchall()]
 
@@ -76,6 +79,11 @@ def _statement(model: type[models.Model], numbered: bool) -> tuple[list[Any], st
     columns = ", ".join(quoted(str(field.column)) for field in fields)
     assert meta.pk is not None
     return fields, f"INSERT INTO {quoted(meta.db_table)} ({columns})", quoted(str(meta.pk.column))
+
+
+def as_json(rows: Iterable[models.Model], columns: Sequence[str]) -> str:
+    """Several rows as one value for `json_to_recordset`: the driver needs much longer for an array for each column."""
+    return json.dumps([{name: getattr(row, name) for name in columns} for row in rows], default=str)
 
 
 def readable[Row](read: Callable[[list[Any]], Iterable[Row]], keys: Iterable[Any], *, of: str) -> list[Row]:

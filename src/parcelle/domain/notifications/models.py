@@ -16,7 +16,7 @@ class Message(models.Model):
     STATES = [(QUEUED, _("Queued")), (SENT, _("Sent")), (FAILED, _("Failed"))]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    key = models.CharField(max_length=150, unique=True)
+    key = models.CharField(max_length=150)
     kind = models.CharField(_("kind"), max_length=60)
     to = models.EmailField(_("to"))
     language = models.CharField(_("language"), max_length=5)
@@ -36,6 +36,8 @@ class Message(models.Model):
         verbose_name = _("message")
         verbose_name_plural = _("messages")
         ordering = ["-created_at"]
+        # Not `unique=True`, which makes a second index for finding keys by their beginning.
+        constraints = [models.UniqueConstraint(fields=["key"], name="message_key_once")]
         indexes = [
             models.Index(fields=["-created_at"], name="message_newest"),
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="message_due"),
@@ -49,7 +51,7 @@ class MailboxMail(models.Model):
     """A mail that the embedded system "sent": kept here, readable at `/mailbox`, never leaving the machine."""
 
     at = models.DateTimeField(auto_now_add=True)
-    message_id = models.CharField(max_length=250, unique=True)
+    message_id = models.CharField(max_length=250)
     sender = models.CharField(max_length=320)
     to = models.CharField(max_length=1000)
     subject = models.CharField(max_length=500)
@@ -57,6 +59,7 @@ class MailboxMail(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["message_id"], name="mailbox_message_once")]
 
     def __str__(self) -> str:
         return f"{self.subject} → {self.to}"

@@ -76,7 +76,10 @@ class Instance(models.Model):
     )
     # The subscription that pays for it. No foreign key: billing and provisioning do not know each other.
     subscription_id = models.UUIDField(null=True, blank=True, db_index=True)
-    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="instances", verbose_name=_("product"))
+    # Without an index: there are few products, each with a good part of all instances.
+    product = models.ForeignKey(
+        Product, on_delete=models.PROTECT, related_name="instances", verbose_name=_("product"), db_index=False
+    )
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="instances", verbose_name=_("target"))
     template = models.ForeignKey(
         Template, on_delete=models.PROTECT, null=True, blank=True, related_name="instances", verbose_name=_("template")
@@ -132,11 +135,23 @@ class Operation(models.Model):
         Instance, on_delete=models.CASCADE, null=True, blank=True, related_name="operations", verbose_name=_("instance")
     )
     template = models.ForeignKey(
-        Template, on_delete=models.CASCADE, null=True, blank=True, related_name="operations", verbose_name=_("template")
+        Template,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="operations",
+        verbose_name=_("template"),
+        db_index=False,
     )
     # What it repairs; alone when that belongs to nobody.
     finding = models.ForeignKey(
-        "Finding", on_delete=models.CASCADE, null=True, blank=True, related_name="operations", verbose_name=_("finding")
+        "Finding",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="operations",
+        verbose_name=_("finding"),
+        db_index=False,
     )
     state = models.CharField(_("state"), max_length=10, choices=states.OPERATION_CHOICES, default=states.QUEUED)
     actor = models.CharField(_("asked by"), max_length=80, default="system")
@@ -163,12 +178,12 @@ class Operation(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["template"],
-                condition=Q(state__in=states.UNFINISHED),
+                condition=Q(state__in=states.UNFINISHED, template__isnull=False),
                 name="one_unfinished_operation_per_template",
             ),
             models.UniqueConstraint(
                 fields=["finding"],
-                condition=Q(state__in=states.UNFINISHED),
+                condition=Q(state__in=states.UNFINISHED, finding__isnull=False),
                 name="one_unfinished_operation_per_finding",
             ),
             models.CheckConstraint(
@@ -178,7 +193,10 @@ class Operation(models.Model):
                 name="operation_changes_one_thing",
             ),
         ]
+        # Every change of an operation is written into all its indexes: those of what it seldom has leave it out.
         indexes = [
+            models.Index(fields=["template"], condition=Q(template__isnull=False), name="operation_of_template"),
+            models.Index(fields=["finding"], condition=Q(finding__isnull=False), name="operation_of_finding"),
             models.Index(fields=["-created_at"], name="operation_newest"),
             models.Index(fields=["-created_at"], condition=Q(state="failed"), name="operation_failed"),
             models.Index(fields=["lease_until"], condition=Q(state__in=states.UNFINISHED), name="operation_unfinished"),
@@ -191,7 +209,8 @@ class Operation(models.Model):
 class Step(models.Model):
     """One recorded step of an operation."""
 
-    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="steps")
+    # The index of `step_position_once` begins with it.
+    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="steps", db_index=False)
     position = models.PositiveSmallIntegerField()
     name = models.CharField(_("step"), max_length=40)
     state = models.CharField(_("state"), max_length=10, choices=states.STEP_CHOICES, default=states.PENDING)

@@ -28,7 +28,7 @@ from parcelle.core import events, faults
 from parcelle.core.compiled import Compiled, any_of
 from parcelle.core.leases import Leases
 from parcelle.core.logs import redact
-from parcelle.core.rows import readable
+from parcelle.core.rows import as_json, readable
 from parcelle.core.states import IllegalTransition
 from parcelle.domain.catalog import blueprints
 from parcelle.domain.catalog.blueprints import Blueprint, BlueprintError
@@ -276,24 +276,25 @@ _leases = Leases(_renew)
 
 
 _STEP_COLUMNS = ("id", "state", "attempt", "started_at", "finished_at", "fraction", "note", "error")
+# By their operation, whose few steps an index gives also where nothing is known yet of how many steps there are.
 _WRITTEN = """
     UPDATE provisioning_step AS step SET
         state = now.state, attempt = now.attempt, started_at = now.started_at,
         finished_at = now.finished_at, fraction = now.fraction, note = now.note, error = now.error
-    FROM unnest(
-        %s::bigint[], %s::text[], %s::int[], %s::timestamptz[],
-        %s::timestamptz[], %s::float8[], %s::text[], %s::text[]
-    ) AS now (id, state, attempt, started_at, finished_at, fraction, note, error)
-    WHERE step.id = now.id AND EXISTS (SELECT FROM held)
+    FROM held, json_to_recordset(%s::json) AS now (
+        id bigint, state text, attempt int, started_at timestamptz,
+        finished_at timestamptz, fraction float8, note text, error text
+    )
+    WHERE step.operation_id = held.id AND step.id = now.id
 """
 # The lock makes whoever takes over wait for this record, and this record fail when somebody took over: without it
 # both could believe that they begin the step for the first time.
 _WRITE_STEPS = f"""
     WITH held AS MATERIALIZED (
-        SELECT FROM provisioning_operation WHERE id = %s AND worker = %s AND lease_until IS NOT NULL FOR SHARE
+        SELECT id FROM provisioning_operation WHERE id = %s AND worker = %s AND lease_until IS NOT NULL FOR SHARE
     )
     {_WRITTEN}
-"""
+"""  # noqa: S608 nothing in it comes from outside
 _WRITE_SUCCESS = f"""
     WITH held AS (
         UPDATE provisioning_operation SET state = 'succeeded', finished_at = %s, lease_until = NULL
@@ -510,9 +511,8 @@ class _Runner:
         rows = list(self.unwritten.values())
         if not rows:
             return
-        columns = [[getattr(row, name) for row in rows] for name in _STEP_COLUMNS]
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE_STEPS, [self.operation.pk, self.worker, *columns])
+            cursor.execute(_WRITE_STEPS, [self.operation.pk, self.worker, as_json(rows, _STEP_COLUMNS)])
             if cursor.rowcount != len(rows):
                 raise LeaseLost
         self.unwritten.clear()
@@ -520,9 +520,8 @@ class _Runner:
     def _write_success(self, now: datetime) -> None:
         """The operation's end with what is unwritten of its steps."""
         rows = list(self.unwritten.values())
-        columns = [[getattr(row, name) for row in rows] for name in _STEP_COLUMNS]
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE_SUCCESS, [now, self.operation.pk, self.worker, *columns])
+            cursor.execute(_WRITE_SUCCESS, [now, self.operation.pk, self.worker, as_json(rows, _STEP_COLUMNS)])
             if cursor.fetchone() != (1, len(rows)):
                 raise LeaseLost
         self.unwritten.clear()

@@ -91,7 +91,11 @@ class RegisterForm(forms.Form):
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel", "inputmode": "tel"}),
         error_messages={"required": _("Please fill in this field.")},
     )
-    country = forms.ChoiceField(label=_("Country"), widget=forms.Select(attrs={"autocomplete": "country"}))
+    country = forms.ChoiceField(
+        label=_("Country"),
+        choices=lambda: countries((get_language() or "fr")[:2]),
+        widget=forms.Select(attrs={"autocomplete": "country"}),
+    )
     address = _text(_("Address"), 200, "street-address")
     postcode = _text(_("Postcode"), 20, "postal-code", required=False, kind=OfSome)
     city = _text(_("Town"), 100, "address-level2")
@@ -103,10 +107,7 @@ class RegisterForm(forms.Form):
 
     def __init__(self, *args: Any, user: User | None, country: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choice = self.fields["country"]
-        assert isinstance(choice, forms.ChoiceField)
-        choice.choices = countries((get_language() or "fr")[:2])
-        choice.initial = country
+        self.fields["country"].initial = country
         if user is not None:
             for name in ("first_name", "last_name", "phone"):
                 self.fields[name].initial = getattr(user, name)
