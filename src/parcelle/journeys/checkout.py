@@ -47,8 +47,14 @@ def place(
     now: datetime,
     actor: str = "visitor",
     add_ons: Mapping[UUID, int] | None = None,
+    organization: Organization | None = None,
 ) -> Order:
-    """An order for whoever is signed in, or for somebody new. Raises NotOnSale, AddOnRefused and CouponRefused."""
+    """An order for whoever is signed in, or for somebody new. Raises NotOnSale, AddOnRefused and CouponRefused.
+
+    Without an `organization` it is for the one that `user` owns.
+    """
+    if organization is None and user is not None:
+        organization = organizations.owned_organization(user)
     return orders.place(
         request_id=request_id,
         price_id=price_id,
@@ -56,7 +62,7 @@ def place(
         buyer=customers.tidy_buyer(buyer),
         language=language,
         user_id=user.pk if user else None,
-        organization=organizations.owned_organization(user) if user else None,
+        organization=organization,
         now=now,
         actor=actor,
         add_ons=add_ons,

@@ -47,6 +47,8 @@ class TrialRequest:
     slug: str | None = None
     actor: str = "visitor"
     user_id: UUID | None = None
+    # For which of their organizations that person asks; without one for the one that they own.
+    organization_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ _asked_before = Compiled(
 
 
 def _organization(request: TrialRequest, user: User, *, new_user: bool, plan: Plan, now: datetime) -> Organization:
-    known = None if new_user else organizations.owned_organization(user)
+    known = None if new_user else _known(request, user)
     if known is None:
         return tenancy.create_organization(
             name=request.company,
@@ -216,6 +218,12 @@ def _organization(request: TrialRequest, user: User, *, new_user: bool, plan: Pl
     if user.pk == request.user_id:
         Organization.objects.filter(pk=known.pk).update(name=request.company)
     return known
+
+
+def _known(request: TrialRequest, user: User) -> Organization | None:
+    if request.organization_id is not None and user.pk == request.user_id:
+        return Organization.objects.get(pk=request.organization_id)
+    return organizations.owned_organization(user)
 
 
 def retry(instance_id: UUID, *, actor: str, now: datetime) -> None:

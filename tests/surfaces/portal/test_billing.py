@@ -154,7 +154,7 @@ def test_billing_details_are_filled_in_by_owners_and_let_go_of_what_waited(cast:
     assert client.post(path, FILLED_IN).headers["Location"] == "/billing?organization=maconnerie-diop"
     assert BillingDetails.objects.get().siren == "552100554"
     client.force_login(cast.member)
-    assert client.get(path).status_code == 404
+    assert client.get(path).status_code == 403
 
 
 def test_an_organization_asks_few_questions(cast: Cast, issued: Invoice, django_assert_max_num_queries: object) -> None:

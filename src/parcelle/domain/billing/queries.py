@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -37,9 +36,11 @@ def past_trial(organization_id: UUID, plan: Plan) -> Subscription | None:
     return rows.exclude(state__in=states.LIVE).order_by("-created_at").first()
 
 
-def open_orders(user_id: UUID, organization_ids: Iterable[UUID], *, now: datetime) -> QuerySet[Order]:
-    """Orders of a person and their organizations that wait for their payment, the newest first."""
-    theirs = Q(user_id=user_id) | Q(organization_id__in=list(organization_ids))
+def open_orders(user_id: UUID, organization_id: UUID | None, *, now: datetime) -> QuerySet[Order]:
+    """Orders that wait for their payment, the newest first: an organization's, and a person's that are of none yet."""
+    theirs = Q(user_id=user_id, organization=None)
+    if organization_id is not None:
+        theirs |= Q(organization_id=organization_id)
     waiting = Order.objects.filter(theirs, state=order_states.OPEN, expires_at__gt=now)
     return waiting.select_related("plan__product").order_by("-created_at")
 

@@ -32,8 +32,6 @@ class Membership(models.Model):
     """One user in one organization, with a role."""
 
     OWNER, ADMIN, MEMBER, VIEWER = "owner", "admin", "member", "viewer"
-    # Who may change things for everybody: pay, order, add domains, see what gets one in.
-    MANAGERS = frozenset({OWNER, ADMIN})
     ROLES = [(OWNER, _("Owner")), (ADMIN, _("Administrator")), (MEMBER, _("Member")), (VIEWER, _("Viewer"))]
 
     organization = models.ForeignKey(

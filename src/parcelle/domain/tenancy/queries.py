@@ -16,11 +16,16 @@ def organizations_of(user: User) -> QuerySet[Organization]:
     return Organization.objects.filter(memberships__user=user).order_by("memberships__created_at")
 
 
-def is_member(user: object, organization_id: UUID | None) -> bool:
-    """Whether `user` (possibly anonymous) belongs to the organization."""
-    if not isinstance(user, User) or organization_id is None:
-        return False
-    return Membership.objects.filter(user=user, organization_id=organization_id).exists()
+def memberships_of(user: User) -> QuerySet[Membership]:
+    """A user's memberships with their organizations, the oldest first."""
+    return Membership.objects.filter(user=user).select_related("organization").order_by("created_at", "pk")
+
+
+def members_of(organization_id: UUID) -> list[Membership]:
+    """Everybody in the organization with their user: owners first, then whoever has been there longest."""
+    rows = Membership.objects.filter(organization_id=organization_id).select_related("user")
+    order = [role for role, _label in Membership.ROLES]
+    return sorted(rows.order_by("created_at", "pk"), key=lambda row: order.index(row.role))
 
 
 def owned_organization(user: User) -> Organization | None:

@@ -43,7 +43,8 @@ for people.
 
 Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)); their sentences follow the header
 `Accept-Language` (French or English, French by default), their `type` and the `code` of each field stay the same.
-Repeat any `POST` safely with the header `Idempotency-Key`.
+Repeat any `POST` safely with the header `Idempotency-Key`. A user of several organizations asks for one of them with
+the header `X-Organization-ID`; lists and addresses then know that one only.
 """
 
 

@@ -13,7 +13,7 @@ from parcelle.surfaces.api.schemas import Problem
 
 _PROBLEMS = "x-problems"
 _OF_ALL = ("internal-error", "unavailable")
-_OF_ALL_SECURED = ("authentication-required", "invalid-token", "too-many-requests")
+_OF_ALL_SECURED = ("authentication-required", "invalid-token", "unknown-organization", "too-many-requests")
 _OF_ALL_WITH_KEYS = ("invalid-request", "idempotency-key-reused", "request-in-progress")
 _REPLAYED = {
     "Idempotent-Replayed": {

@@ -51,6 +51,11 @@ KINDS: dict[str, Kind] = {
         _("There is nothing here"),
         _("Check the address. What the token's user may not see does not exist for it."),
     ),
+    "unknown-organization": Kind(
+        404,
+        _("You do not belong to this organization"),
+        _("The header `X-Organization-ID` names an organization that the token's user is a member of, or is left out."),
+    ),
     "method-not-allowed": Kind(
         405, _("This method is not possible here"), _("Use one of the methods in the header `Allow`.")
     ),

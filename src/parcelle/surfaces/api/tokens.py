@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 from typing import cast
+from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from ninja.security import HttpBearer
@@ -18,8 +19,10 @@ from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import ApiToken, User
 from parcelle.domain.billing.models import Order, Payment
 from parcelle.domain.provisioning.models import Instance
-from parcelle.domain.tenancy.models import Membership
+from parcelle.domain.tenancy import permissions
+from parcelle.domain.tenancy.models import Organization
 from parcelle.domain.tenancy.queries import organizations_of, role_of
+from parcelle.surfaces import current
 from parcelle.surfaces.api.problems import Problem
 
 
@@ -83,6 +86,37 @@ def hold_to_limit(token: ApiToken, what: str, *, limit: int, now: datetime) -> N
         )
 
 
+def organization_of(request: HttpRequest) -> UUID | None:
+    """The organization that the header asks about. Raises Problem for one that the token's user does not belong to."""
+    try:
+        named = current.named(request)
+    except Http404:
+        raise Problem("unknown-organization") from None
+    if named is None:
+        return None
+    user = user_of(request)
+    known = Organization.objects if user.is_staff else organizations_of(user)
+    if not known.filter(pk=named).exists():
+        raise Problem("unknown-organization")
+    return named
+
+
+def in_question[Row: Model](request: HttpRequest, rows: QuerySet[Row], *, by: str = "organization") -> QuerySet[Row]:
+    """Of these rows those of the organization that the header asks about; all of them without one."""
+    named = organization_of(request)
+    return rows if named is None else rows.filter(**{by: named})
+
+
+def organization_to_order_for(request: HttpRequest) -> Organization | None:
+    """The one that the header names. Raises Problem for who may not order for it."""
+    named = organization_of(request)
+    if named is None:
+        return None
+    if not permissions.may(role_of(user_of(request), named), permissions.PAY):
+        raise Problem("forbidden", _("Only owners and administrators of the organization can order for it."))
+    return Organization.objects.get(pk=named)
+
+
 def visible_to(user: User) -> QuerySet[Instance]:
     """The customers' instances that this user may see: an operator all of them, others those of their organizations."""
     rows = Instance.objects.select_related("product", "target", "template", "organization")
@@ -92,7 +126,8 @@ def visible_to(user: User) -> QuerySet[Instance]:
 
 
 def orders_of(user: User) -> QuerySet[Order]:
-    """The orders that this user may see: an operator all of them, others their own and those of their organizations."""
+    """The orders that this user may see: an operator all of them, others those of their organizations and their own
+    that belong to none yet."""
     rows = Order.objects.select_related("plan__product", "price", "coupon")
     return rows if user.is_staff else rows.filter(_theirs(user))
 
@@ -104,7 +139,7 @@ def payments_of(user: User) -> QuerySet[Payment]:
 
 
 def _theirs(user: User) -> Q:
-    return Q(user_id=user.pk) | Q(organization__in=organizations_of(user).order_by())
+    return Q(user_id=user.pk, organization=None) | Q(organization__in=organizations_of(user).order_by())
 
 
 def may_operate(user: User) -> bool:
@@ -114,4 +149,11 @@ def may_operate(user: User) -> bool:
 
 def may_manage(user: User, instance: Instance) -> bool:
     """Whether the user may change this instance and see its first password: also its owners and administrators."""
-    return may_operate(user) or role_of(user, instance.organization_id) in Membership.MANAGERS
+    return may_operate(user) or permissions.may(role_of(user, instance.organization_id), permissions.SEE_ACCESS)
+
+
+def may_pay(user: User, order: Order) -> bool:
+    """Whether the user may pay this order: an operator, who ordered it, or whose role in its organization is enough."""
+    if user.is_staff or order.organization_id is None:
+        return True
+    return permissions.may(role_of(user, order.organization_id), permissions.PAY)

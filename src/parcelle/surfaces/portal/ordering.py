@@ -12,7 +12,9 @@ from parcelle.domain.billing import order_links, orders
 from parcelle.domain.billing.models import Order
 from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import Price
-from parcelle.domain.tenancy.queries import is_member
+from parcelle.domain.tenancy import permissions
+from parcelle.surfaces import current
+from parcelle.surfaces.portal.access import require
 
 _SESSION_KEY = "own_orders"
 _CHOSEN = "chosen_price"
@@ -61,9 +63,44 @@ def admit(request: HttpRequest, order_id: UUID) -> Order:
     order = orders.with_plan(order_id)
     if order is None:
         raise Http404
-    mine = request.user.is_authenticated and (
-        order.user_id == request.user.pk or is_member(request.user, order.organization_id)
-    )
-    if mine or str(order_id) in request.session.get(_SESSION_KEY, []):
+    mine = request.user.is_authenticated and order.user_id == request.user.pk
+    if order.organization_id is not None and request.user.is_authenticated:
+        try:
+            current.enter(request, order.organization_id)
+        except Http404:
+            # Who ordered for an organization and has left it has the order in this browser's memory all the same.
+            if mine or not _remembers(request, order_id):
+                raise
+        return order
+    if mine or _remembers(request, order_id):
         return order
     raise Http404
+
+
+def may_pay(request: HttpRequest, order: Order) -> bool:
+    """Of whoever `admit` lets in: who ordered it, who has its link, and members whose role is enough."""
+    here = _here(request, order)
+    return here is None or here.may(permissions.PAY)
+
+
+def admit_to_pay(request: HttpRequest, order_id: UUID) -> Order:
+    """Raises Http404 for strangers, and RoleRefused for members whose role is too small."""
+    order = admit(request, order_id)
+    here = _here(request, order)
+    if here is not None:
+        require(here, permissions.PAY)
+    return order
+
+
+def _here(request: HttpRequest, order: Order) -> current.Current | None:
+    """What whoever asks is in the order's organization; None for others, who have its link."""
+    if order.organization_id is None or not request.user.is_authenticated:
+        return None
+    try:
+        return current.enter(request, order.organization_id)
+    except Http404:
+        return None
+
+
+def _remembers(request: HttpRequest, order_id: UUID) -> bool:
+    return str(order_id) in request.session.get(_SESSION_KEY, [])

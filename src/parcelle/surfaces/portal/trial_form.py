@@ -14,6 +14,7 @@ from parcelle.core import phones
 from parcelle.domain.accounts.models import User, normalise_email
 from parcelle.domain.catalog import queries
 from parcelle.domain.catalog.models import Plan
+from parcelle.domain.tenancy.models import Organization
 from parcelle.surfaces.portal.puzzle import PuzzleField
 
 
@@ -54,7 +55,15 @@ class TrialForm(forms.Form):
     terms = forms.BooleanField(error_messages={"required": _("Please accept the terms and conditions")})
     submission = forms.UUIDField(widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, user: User | None, plans: list[Plan], region: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        user: User | None,
+        plans: list[Plan],
+        region: str,
+        organization: Organization | None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.plans = plans
         self.region = region
@@ -70,8 +79,7 @@ class TrialForm(forms.Form):
                 self.fields[name].initial = getattr(user, name)
             self.fields["email"].initial = user.email
             self.fields["email"].disabled = True
-            membership = user.memberships.select_related("organization").order_by("created_at").first()
-            self.fields["company"].initial = membership.organization.name if membership else ""
+            self.fields["company"].initial = organization.name if organization else ""
         if settings.TRIAL_PUZZLE:
             self.fields["puzzle"] = PuzzleField(submission=str(self["submission"].value()))
 

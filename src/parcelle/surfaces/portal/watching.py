@@ -7,10 +7,10 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest
 
-from parcelle.domain.accounts.models import User
 from parcelle.domain.provisioning.models import Instance
-from parcelle.domain.tenancy.models import Membership
-from parcelle.domain.tenancy.queries import role_of
+from parcelle.domain.tenancy import permissions
+from parcelle.surfaces import current
+from parcelle.surfaces.portal.access import require
 
 _SESSION_KEY = "watched_instances"
 _REMEMBERED = 20
@@ -22,6 +22,7 @@ class Watcher:
 
     instance: Instance
     manager: bool
+    may_retry: bool = True
 
 
 def remember(request: HttpRequest, instance_id: UUID) -> None:
@@ -40,7 +41,18 @@ def admit(request: HttpRequest, instance_id: UUID) -> Watcher:
     )
     if instance is None:
         raise Http404
-    role = role_of(request.user, instance.organization_id) if isinstance(request.user, User) else None
-    if role is not None or str(instance_id) in request.session.get(_SESSION_KEY, []):
-        return Watcher(instance=instance, manager=role in Membership.MANAGERS)
-    raise Http404
+    try:
+        here = current.enter(request, instance.organization_id)
+    except Http404:
+        if str(instance_id) in request.session.get(_SESSION_KEY, []):
+            return Watcher(instance=instance, manager=False)
+        raise
+    return Watcher(instance, here.may(permissions.SEE_ACCESS), here.may(permissions.RETRY))
+
+
+def admit_to_retry(request: HttpRequest, instance_id: UUID) -> None:
+    """Raises Http404 for strangers, and RoleRefused for members who only look."""
+    if not admit(request, instance_id).may_retry:
+        here = current.current(request)
+        assert here is not None
+        require(here, permissions.RETRY)

@@ -154,7 +154,8 @@ def index(
 ) -> InstancePage:
     """The instances that the token's user may see, newest first: all customers' for an operator."""
     refuse_unknown_parameters(request, {"status", "clientName"})
-    rows = tokens.visible_to(tokens.user_of(request)).defer("secrets").order_by("-created_at", "-pk")
+    rows = tokens.in_question(request, tokens.visible_to(tokens.user_of(request)))
+    rows = rows.defer("secrets").order_by("-created_at", "-pk")
     if status is not None:
         rows = rows.filter(state__in=[state for state, word in STATUS_OF_STATE.items() if word == status])
     if client_name is not None:
@@ -272,7 +273,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _find(request: HttpRequest, instance_id: UUID) -> Instance:
-    instance = tokens.visible_to(tokens.user_of(request)).filter(pk=instance_id).first()
+    instance = tokens.in_question(request, tokens.visible_to(tokens.user_of(request))).filter(pk=instance_id).first()
     if instance is None:
         detail = _("There is no instance %(id)s, or this token may not see it.") % {"id": instance_id}
         raise Problem("not-found", detail)

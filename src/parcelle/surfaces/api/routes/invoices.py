@@ -52,7 +52,7 @@ def index(
     refuse_unknown_parameters(request, {"kind", "orderId"})
     filters = {"kind": kind, "orderId": order_id}
     wanted = {"kind": kind, "order_id": order_id}
-    rows = _visible(tokens.user_of(request)).defer("content", "corrects__content")
+    rows = tokens.in_question(request, _visible(tokens.user_of(request))).defer("content", "corrects__content")
     rows = rows.filter(**{name: value for name, value in wanted.items() if value is not None})
     rows = rows.order_by("-created_at", "-pk")
     found, about = part(rows, path="/api/tenants/invoices/", limit=limit, offset=offset, filters=filters)
@@ -119,7 +119,7 @@ def download(
 
 
 def _find(request: HttpRequest, invoice_id: UUID) -> Invoice:
-    invoice = _visible(tokens.user_of(request)).filter(pk=invoice_id).first()
+    invoice = tokens.in_question(request, _visible(tokens.user_of(request))).filter(pk=invoice_id).first()
     if invoice is None:
         detail = _("There is no invoice %(id)s, or this token may not see it.") % {"id": invoice_id}
         raise Problem("not-found", detail)

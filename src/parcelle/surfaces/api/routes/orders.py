@@ -77,7 +77,8 @@ def index(
         "email": None if email is None else email.replace("\x00", "").strip().lower(),
         "plan_id": plan_id,
     }
-    rows = tokens.orders_of(tokens.user_of(request)).defer("buyer").order_by("-created_at", "-pk")
+    rows = tokens.in_question(request, tokens.orders_of(tokens.user_of(request)))
+    rows = rows.defer("buyer").order_by("-created_at", "-pk")
     rows = rows.filter(**{name: value for name, value in wanted.items() if value is not None})
     orders, about = part(rows, path="/api/tenants/orders/", limit=limit, offset=offset, filters=filters)
     return sales.OrderPage(items=[_summary(order) for order in orders], **about)
@@ -104,6 +105,7 @@ def create(request: HttpRequest, response: HttpResponse, body: sales.CreateOrder
     own = buyer.email == token.user.email
     if not own and not token.user.is_staff:
         raise Problem("forbidden", _("This token orders for %(email)s only.") % {"email": token.user.email})
+    organization = tokens.organization_to_order_for(request) if own else None
     try:
         order = checkout.place(
             request_id=request_id(request),
@@ -112,6 +114,7 @@ def create(request: HttpRequest, response: HttpResponse, body: sales.CreateOrder
             buyer=buyer,
             language=body.language or settings.LANGUAGE_CODE,
             user=token.user if own else None,
+            organization=organization,
             now=now,
             actor=tokens.actor_of(request),
             add_ons=sales.quantities(body.add_ons),
@@ -145,7 +148,7 @@ def show(request: HttpRequest, order_id: UUID) -> sales.OrderDetails:
     operation_id="initiatePayment",
     summary="Begin to pay an order",
     response={201: sales.PaymentDetails},
-    openapi_extra=problems_of(*_BODY, "not-found", "order-closed", "payment-open", "method-unusable"),
+    openapi_extra=problems_of(*_BODY, "forbidden", "not-found", "order-closed", "payment-open", "method-unusable"),
 )
 @once
 def initiate_payment(request: HttpRequest, order_id: UUID, body: sales.InitiatePayment) -> Answer[sales.PaymentDetails]:
@@ -158,6 +161,8 @@ def initiate_payment(request: HttpRequest, order_id: UUID, body: sales.InitiateP
     token = tokens.token_of(request)
     tokens.hold_to_limit(token, "creations", limit=settings.API_CREATIONS_PER_MINUTE, now=now)
     order = _find(request, order_id)
+    if not tokens.may_pay(token.user, order):
+        raise Problem("forbidden", _("Only owners and administrators of the organization can pay."))
     try:
         payment, outcome = checkout.pay(
             order.pk,
@@ -207,7 +212,7 @@ _MAY_CHANGE = {*payment_states.UNSETTLED, payment_states.DECLINED, payment_state
 
 
 def _find(request: HttpRequest, order_id: UUID) -> Order:
-    order = tokens.orders_of(tokens.user_of(request)).filter(pk=order_id).first()
+    order = tokens.in_question(request, tokens.orders_of(tokens.user_of(request))).filter(pk=order_id).first()
     if order is None:
         detail = _("There is no order %(id)s, or this token may not see it.") % {"id": order_id}
         raise Problem("not-found", detail)

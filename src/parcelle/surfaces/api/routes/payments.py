@@ -50,7 +50,8 @@ def index(
     refuse_unknown_parameters(request, {"status", "method", "orderId"})
     filters = {"status": status, "method": method, "orderId": order_id}
     wanted = {"state": status, "gateway": method, "order_id": order_id}
-    rows = tokens.payments_of(tokens.user_of(request)).defer("details", "memo", "order__buyer")
+    rows = tokens.in_question(request, tokens.payments_of(tokens.user_of(request)), by="order__organization")
+    rows = rows.defer("details", "memo", "order__buyer")
     rows = rows.filter(**{name: value for name, value in wanted.items() if value is not None})
     rows = rows.order_by("-created_at", "-pk")
     payments, about = part(rows, path="/api/tenants/payments/", limit=limit, offset=offset, filters=filters)
@@ -128,7 +129,8 @@ def _money(body: sales.VerifyBankTransfer) -> Money:
 
 
 def _find(request: HttpRequest, payment_id: UUID) -> Payment:
-    payment = tokens.payments_of(tokens.user_of(request)).filter(pk=payment_id).first()
+    rows = tokens.in_question(request, tokens.payments_of(tokens.user_of(request)), by="order__organization")
+    payment = rows.filter(pk=payment_id).first()
     if payment is None:
         detail = _("There is no payment %(id)s, or this token may not see it.") % {"id": payment_id}
         raise Problem("not-found", detail)

@@ -22,10 +22,12 @@ from parcelle.domain.billing.invoicing import queries, standings, upcoming
 from parcelle.domain.billing.ledger import exports
 from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import BillingDetails, Invoice, InvoiceFile, Order, Payment, Subscription
-from parcelle.domain.tenancy.models import Membership, Organization
-from parcelle.domain.tenancy.queries import organizations_of, role_of
+from parcelle.domain.tenancy import permissions
+from parcelle.domain.tenancy.models import Organization
 from parcelle.journeys import automatic_payment
 from parcelle.journeys import invoices as journeys
+from parcelle.surfaces import current
+from parcelle.surfaces.portal.access import require
 from parcelle.surfaces.portal.billing_form import BillingForm
 from parcelle.surfaces.portal.invoice_words import STANDINGS, missing_from_buyer
 from parcelle.surfaces.portal.methods import WORDS, Words
@@ -67,11 +69,11 @@ class Paid:
 @never_cache
 @require_safe
 def billing(request: HttpRequest) -> HttpResponse:
-    assert isinstance(request.user, User)
-    organizations = list(organizations_of(request.user))
-    chosen = _chosen(request, organizations)
-    if chosen is None:
+    wanted = request.GET.get("organization")
+    here = current.enter_by_name(request, wanted) if wanted is not None else current.current(request)
+    if here is None:
         return render(request, "portal/billing.html", {"organization": None})
+    chosen = here.organization
     documents = [_entry(invoice) for invoice in queries.of_customers([chosen.pk])[:_MOST]]
     payments = Payment.objects.filter(order__organization=chosen, state__in=_SETTLED).order_by("-settled_at")[:_MOST]
     saved = saved_methods.of(chosen.pk)
@@ -79,7 +81,6 @@ def billing(request: HttpRequest) -> HttpResponse:
         "organization": chosen,
         "saved": saved,
         "saved_words": WORDS.get(saved.gateway) if saved else None,
-        "organizations": organizations if len(organizations) > 1 else [],
         "documents": documents,
         "waiting": [entry for entry in documents if entry.missing],
         "payments": [Paid(payment, WORDS.get(payment.gateway)) for payment in payments],
@@ -87,7 +88,8 @@ def billing(request: HttpRequest) -> HttpResponse:
         "upcoming": _upcoming(chosen),
         "statements": _statements(chosen),
         "details": BillingDetails.objects.filter(organization=chosen).first(),
-        "may_change": role_of(request.user, chosen.pk) in Membership.MANAGERS,
+        "may_change": here.may(permissions.CHANGE_BILLING),
+        "may_pay": here.may(permissions.PAY),
     }
     return render(request, "portal/billing.html", context)
 
@@ -106,23 +108,10 @@ def remove_method(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _managed(request: HttpRequest, slug: str) -> Organization:
-    """Raises Http404 for who may not change it: for strangers it does not exist."""
-    assert isinstance(request.user, User)
-    organization = organizations_of(request.user).filter(slug=slug).first()
-    if organization is None or role_of(request.user, organization.pk) not in Membership.MANAGERS:
-        raise Http404
-    return organization
-
-
-def _chosen(request: HttpRequest, organizations: list[Organization]) -> Organization | None:
-    """The organization that was asked for, if it is one of theirs; otherwise their first."""
-    wanted = request.GET.get("organization")
-    if wanted is None:
-        return organizations[0] if organizations else None
-    for organization in organizations:
-        if organization.slug == wanted:
-            return organization
-    raise Http404
+    """Raises Http404 for strangers, and RoleRefused for members whose role is too small."""
+    here = current.enter_by_name(request, slug)
+    require(here, permissions.CHANGE_BILLING)
+    return here.organization
 
 
 def _entry(invoice: Invoice) -> Entry:
@@ -155,11 +144,11 @@ def _statements(organization: Organization) -> list[tuple[Money, list[books.Stat
 @require_safe
 def document(request: HttpRequest, invoice_id: UUID, form: str) -> HttpResponse:
     """A file, for members of the organization and nobody else."""
-    assert isinstance(request.user, User)
-    rows = queries.issued(organizations_of(request.user).order_by().values_list("pk", flat=True))
-    invoice = rows.filter(pk=invoice_id).first()
+    mine = [row.organization_id for row in current.memberships(request)]
+    invoice = queries.issued(mine).filter(pk=invoice_id).first()
     if invoice is None or form not in queries.MEDIA_TYPES:
         raise Http404
+    current.enter(request, invoice.organization_id)
     try:
         found = queries.download(invoice, form)
     except InvoiceFile.DoesNotExist:
@@ -173,10 +162,9 @@ def document(request: HttpRequest, invoice_id: UUID, form: str) -> HttpResponse:
 @require_safe
 def statement(request: HttpRequest, slug: str, currency: str) -> HttpResponse:
     """A customer's whole account in one currency, for a spreadsheet."""
-    assert isinstance(request.user, User)
     now = timezone.now()
-    organization = organizations_of(request.user).filter(slug=slug).first()
-    if organization is None or currency not in standings.balances(organization.pk, now=now):
+    organization = current.enter_by_name(request, slug).organization
+    if currency not in standings.balances(organization.pk, now=now):
         raise Http404
     content = exports.statement_csv(standings.statement(organization.pk, currency, now=now))
     disposition = f'attachment; filename="{slug}-{currency}.csv"'

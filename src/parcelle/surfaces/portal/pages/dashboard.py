@@ -21,7 +21,8 @@ from parcelle.domain.billing.states import ENDED, LIVE, TRIALING
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.provisioning.queries import instances_of
 from parcelle.domain.provisioning.routes import supports
-from parcelle.domain.tenancy.queries import organizations_of
+from parcelle.domain.tenancy import permissions
+from parcelle.surfaces import current
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,17 @@ class Space:
 def dashboard(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)
     now = timezone.now()
-    mine = list(organizations_of(request.user).values_list("pk", flat=True))
-    orders = list(open_orders(request.user.pk, mine, now=now))
-    context = {"spaces": _spaces_of(mine, orders, now=now), "own_domains": supports("hosts"), "orders": orders}
+    here = current.current(request)
+    orders = list(open_orders(request.user.pk, here.organization.pk if here else None, now=now))
+    context = {
+        "spaces": _spaces_of([here.organization.pk], orders, now=now) if here else [],
+        "own_domains": supports("hosts"),
+        "orders": orders,
+        "organization": here.organization if here else None,
+        "may_pay": here is None or here.may(permissions.PAY),
+        "may_retry": here is not None and here.may(permissions.RETRY),
+        "may_see_access": here is not None and here.may(permissions.SEE_ACCESS),
+    }
     return render(request, "portal/dashboard.html", context)
 
 

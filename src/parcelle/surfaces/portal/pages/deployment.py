@@ -45,7 +45,7 @@ def fragment(request: HttpRequest, instance_id: UUID) -> HttpResponse:
 @never_cache
 @require_POST
 def retry(request: HttpRequest, instance_id: UUID) -> HttpResponse:
-    watching.admit(request, instance_id)
+    watching.admit_to_retry(request, instance_id)
     actor = f"user:{request.user.pk}" if request.user.is_authenticated else "visitor"
     # Somebody was faster (a second click, another member): the page shows what has become of it.
     with contextlib.suppress(IllegalTransition):

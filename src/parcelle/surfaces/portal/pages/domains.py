@@ -19,13 +19,14 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from parcelle.domain.accounts.models import User
 from parcelle.domain.provisioning import domains, queries, routes, states
 from parcelle.domain.provisioning.domains import DomainRefused, Record
 from parcelle.domain.provisioning.models import Domain, Instance
-from parcelle.domain.tenancy.models import Membership
-from parcelle.domain.tenancy.queries import role_of
+from parcelle.domain.tenancy import permissions
+from parcelle.surfaces import current
+from parcelle.surfaces.current import Current
 from parcelle.surfaces.portal import visitor
+from parcelle.surfaces.portal.access import require
 
 _CHECKS_PER_MINUTE = 6
 _SHOWN = (states.LIVE, states.SLEEPING, states.SUSPENDED)
@@ -97,16 +98,15 @@ class Shown:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def instance_domains(request: HttpRequest, instance_id: UUID) -> HttpResponse:
-    instance, may_change = _admit(request, instance_id)
+    instance, here = _admit(request, instance_id)
     if request.method != "POST":
-        return _page(request, instance, may_change=may_change)
-    if not may_change:
-        raise Http404
+        return _page(request, instance, here)
+    require(here, permissions.CHANGE_DOMAINS)
     typed = request.POST.get("host", "")[:300]
     try:
         domain = domains.add(instance, typed, actor=f"user:{request.user.pk}", now=timezone.now())
     except DomainRefused as refused:
-        return _page(request, instance, may_change=True, typed=typed, error=REFUSALS[refused.code])
+        return _page(request, instance, here, typed=typed, error=REFUSALS[refused.code])
     messages.success(
         request, gettext("%(name)s was added. Now create its records as shown below.") % {"name": _shown_name(domain)}
     )
@@ -117,7 +117,7 @@ def instance_domains(request: HttpRequest, instance_id: UUID) -> HttpResponse:
 @never_cache
 @require_POST
 def check_domain(request: HttpRequest, instance_id: UUID, domain_id: UUID) -> HttpResponse:
-    _instance, domain = _own(request, instance_id, domain_id)
+    _instance, domain = _own(request, instance_id, domain_id, permissions.CHECK_DOMAINS)
     now = timezone.now()
     limits = [(f"domain:{domain.pk}", _CHECKS_PER_MINUTE)]
     if visitor.wait_before(limits, window=timedelta(minutes=1), now=now):
@@ -132,7 +132,7 @@ def check_domain(request: HttpRequest, instance_id: UUID, domain_id: UUID) -> Ht
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove_domain(request: HttpRequest, instance_id: UUID, domain_id: UUID) -> HttpResponse:
-    instance, domain = _own(request, instance_id, domain_id)
+    instance, domain = _own(request, instance_id, domain_id, permissions.CHANGE_DOMAINS)
     if request.method != "POST":
         context = {"instance": instance, "domain": domain, "name": _shown_name(domain)}
         return render(request, "portal/domain_remove.html", context)
@@ -146,40 +146,41 @@ def remove_domain(request: HttpRequest, instance_id: UUID, domain_id: UUID) -> H
 @require_safe
 def domains_list(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     """The list alone, for the page that looks again by itself."""
-    instance, may_change = _admit(request, instance_id)
-    return render(request, "portal/parts/domains.html", _context(instance, may_change=may_change))
+    instance, here = _admit(request, instance_id)
+    return render(request, "portal/parts/domains.html", _context(instance, here))
 
 
-def _admit(request: HttpRequest, instance_id: UUID) -> tuple[Instance, bool]:
-    """The instance, and whether this member may change its domains. Raises Http404 for strangers."""
+def _admit(request: HttpRequest, instance_id: UUID) -> tuple[Instance, Current]:
+    """The instance, and what this member is in its organization. Raises Http404 for strangers."""
     instance = queries.instance(instance_id)
-    role = role_of(request.user, instance.organization_id) if instance and isinstance(request.user, User) else None
-    if instance is None or role is None or instance.state not in _SHOWN or not routes.supports("hosts"):
+    if instance is None or instance.state not in _SHOWN or not routes.supports("hosts"):
         raise Http404
-    return instance, role in Membership.MANAGERS
+    return instance, current.enter(request, instance.organization_id)
 
 
-def _own(request: HttpRequest, instance_id: UUID, domain_id: UUID) -> tuple[Instance, Domain]:
-    instance, may_change = _admit(request, instance_id)
+def _own(request: HttpRequest, instance_id: UUID, domain_id: UUID, action: str) -> tuple[Instance, Domain]:
+    instance, here = _admit(request, instance_id)
     domain = domains.of_instance(instance).filter(pk=domain_id).first()
-    if domain is None or not may_change:
+    if domain is None:
         raise Http404
+    require(here, action)
     return instance, domain
 
 
 def _page(
-    request: HttpRequest, instance: Instance, *, may_change: bool, typed: str = "", error: Promise | str = ""
+    request: HttpRequest, instance: Instance, here: Current, *, typed: str = "", error: Promise | str = ""
 ) -> HttpResponse:
-    context = {**_context(instance, may_change=may_change), "typed": typed, "error": error}
+    context = {**_context(instance, here), "typed": typed, "error": error}
     return render(request, "portal/domains.html", context, status=422 if error else 200)
 
 
-def _context(instance: Instance, *, may_change: bool) -> dict[str, object]:
+def _context(instance: Instance, here: Current) -> dict[str, object]:
     shown = [_show(domain) for domain in domains.of_instance(instance).select_related("instance")]
     return {
         "instance": instance,
         "shown": shown,
-        "may_change": may_change,
+        "may_change": here.may(permissions.CHANGE_DOMAINS),
+        "may_check": here.may(permissions.CHECK_DOMAINS),
         "moving": any(each.moving or each.domain.state == states.PENDING for each in shown),
     }
 

@@ -8,12 +8,29 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from parcelle.domain.tenancy import queries
+from parcelle.domain.tenancy.models import Membership
+from parcelle.surfaces.portal.access import RoleRefused
+from parcelle.surfaces.portal.team_words import ROLES
+
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
     return render(request, "400.html", status=400)
 
 
-def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if isinstance(exception, RoleRefused):
+        here = exception.here
+        context = {
+            "organization": here.organization,
+            "role": ROLES[here.role],
+            "owners": [
+                row.user.get_full_name() or row.user.email
+                for row in queries.members_of(here.organization.pk)
+                if row.role == Membership.OWNER
+            ],
+        }
+        return render(request, "portal/role_refused.html", context, status=403)
     return render(request, "403.html", status=403)
 
 

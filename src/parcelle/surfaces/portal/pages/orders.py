@@ -30,7 +30,7 @@ from parcelle.journeys.delivery import SLOW
 from parcelle.surfaces.portal import live, watching
 from parcelle.surfaces.portal.bank_transfers import Awaited, awaited, end_sentence
 from parcelle.surfaces.portal.methods import WORDS, Words, methods_for
-from parcelle.surfaces.portal.ordering import admit, admit_by_token
+from parcelle.surfaces.portal.ordering import admit, admit_by_token, admit_to_pay, may_pay
 from parcelle.surfaces.portal.summary import Summary
 from parcelle.surfaces.refusals import decline_sentence
 
@@ -41,6 +41,8 @@ class Standing:
 
     order: Order
     payment: Payment | None
+    # Whether whoever looks may do something about it.
+    may_pay: bool = True
 
     @property
     def step(self) -> str:
@@ -79,12 +81,12 @@ class Standing:
     @property
     def next_url(self) -> str:
         """Where the customer's attempt goes on, for who came back without finishing it."""
-        return str(self.payment.memo.get("url", "")) if self.payment else ""
+        return str(self.payment.memo.get("url", "")) if self.payment and self.may_pay else ""
 
     @property
     def can_change(self) -> bool:
         """Whether the customer may leave this attempt and pay another way."""
-        if self.step != "wait" or self.payment is None or self.payment.memo.get("capture"):
+        if not self.may_pay or self.step != "wait" or self.payment is None or self.payment.memo.get("capture"):
             # What the customer approved and the service holds cannot be left any more.
             return False
         return payments.can_be_cancelled(self.payment)
@@ -113,7 +115,7 @@ class Standing:
 @never_cache
 @require_safe
 def order(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    standing = _standing(admit(request, order_id))
+    standing = _standing(request, admit(request, order_id))
     if "cancelled" in request.GET and standing.can_change and standing.payment is not None:
         # Back from the payment service without having paid, says the browser: the service knows.
         payments.look(standing.payment.pk, now=timezone.now())
@@ -128,7 +130,7 @@ def _page(request: HttpRequest, standing: Standing, *, alert: str = "", status: 
     context: dict[str, Any] = {
         "standing": standing,
         "summary": Summary.of_order(standing.order),
-        "methods": methods_for(standing.order) if standing.step == "pay" else [],
+        "methods": methods_for(standing.order) if standing.step == "pay" and standing.may_pay else [],
         "alert": alert,
         "chosen": request.POST.get("gateway", "") or (standing.payment.gateway if standing.payment else ""),
         "phone": request.POST.get("phone", standing.order.buyer.get("phone", "")),
@@ -140,10 +142,10 @@ def _page(request: HttpRequest, standing: Standing, *, alert: str = "", status: 
 @never_cache
 @require_POST
 def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    known = admit(request, order_id)
+    known = admit_to_pay(request, order_id)
     method = next((way for way in methods_for(known) if way.name == request.POST.get("gateway")), None)
     if method is None:
-        return _page(request, _standing(known), alert=_("Please choose how you want to pay."), status=422)
+        return _page(request, _standing(request, known), alert=_("Please choose how you want to pay."), status=422)
     details = {name: request.POST.get(name, "").strip()[:60] for name in method.asks}
     if method.saves and request.POST.get(f"keep_{method.name}"):
         details[saved_methods.KEEP] = "1"
@@ -153,7 +155,7 @@ def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
             sentence = _(
                 "This telephone number is not complete. With its country code it always works: +237 6 71 23 45 67."
             )
-            return _page(request, _standing(known), alert=sentence, status=422)
+            return _page(request, _standing(request, known), alert=sentence, status=422)
     try:
         _payment, outcome = checkout.pay(order_id, gateway=method.name, details=details, now=timezone.now())
     except (OrderClosed, PaymentOpen):
@@ -161,7 +163,7 @@ def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
         return redirect("order", order_id=order_id)
     except GatewayUnusable:
         sentence = _("This way to pay is not available any more. Please choose another one.")
-        return _page(request, _standing(known), alert=sentence, status=409)
+        return _page(request, _standing(request, known), alert=sentence, status=409)
     if isinstance(outcome, Redirect):
         return _leave(request, outcome.url, method.words)
     return redirect("order", order_id=order_id)
@@ -197,7 +199,7 @@ def returned(request: HttpRequest, order_id: UUID, payment_id: UUID) -> HttpResp
 @require_POST
 def change(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The customer wants to pay another way than the one that waits for them."""
-    standing = _standing(admit(request, order_id))
+    standing = _standing(request, admit_to_pay(request, order_id))
     if standing.can_change and standing.payment is not None:
         payments.cancel(standing.payment.pk, now=timezone.now())
     return redirect("order", order_id=order_id)
@@ -213,18 +215,19 @@ def resume(request: HttpRequest, token: str) -> HttpResponse:
 @never_cache
 @require_safe
 def fragment(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    return render(request, "portal/parts/order.html", {"standing": _standing(admit(request, order_id))})
+    return render(request, "portal/parts/order.html", {"standing": _standing(request, admit(request, order_id))})
 
 
 async def events(request: HttpRequest, order_id: UUID) -> HttpResponseBase:
     known = await live.in_thread(admit)(request, order_id)
 
     def look() -> tuple[str, bool]:
-        standing = _standing(Order.objects.select_related("plan__product", "price", "coupon").get(pk=known.pk))
+        standing = _standing(request, Order.objects.select_related("plan__product", "price", "coupon").get(pk=known.pk))
         return render_to_string("portal/parts/order.html", {"standing": standing}, request), standing.finished
 
     return live.stream(look, topic=f"order:{known.pk}")
 
 
-def _standing(known: Order) -> Standing:
-    return Standing(order=known, payment=known.payments.order_by("-created_at").first())
+def _standing(request: HttpRequest, known: Order) -> Standing:
+    payment = known.payments.order_by("-created_at").first()
+    return Standing(order=known, payment=payment, may_pay=may_pay(request, known))

@@ -21,7 +21,7 @@ from parcelle.domain.billing.errors import ReceiptRefused, TransferRefused
 from parcelle.domain.billing.models import Order, Receipt, Transfer
 from parcelle.surfaces.documents import document
 from parcelle.surfaces.portal.bank_transfers import UPLOADS
-from parcelle.surfaces.portal.ordering import admit
+from parcelle.surfaces.portal.ordering import admit, admit_to_pay
 
 MOST_PER_HOUR, WINDOW = 20, timedelta(hours=1)
 
@@ -29,7 +29,7 @@ MOST_PER_HOUR, WINDOW = 20, timedelta(hours=1)
 @never_cache
 @require_POST
 def upload(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    transfer = _transfer(admit(request, order_id))
+    transfer = _transfer(admit_to_pay(request, order_id))
     try:
         _take(request, transfer)
     except ReceiptRefused as refused:
@@ -70,7 +70,7 @@ def receipt(request: HttpRequest, order_id: UUID, receipt_id: UUID) -> HttpRespo
 @require_POST
 def other_way(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The customer has sent no money and wants to pay another way."""
-    transfer = _transfer(admit(request, order_id))
+    transfer = _transfer(admit_to_pay(request, order_id))
     actor = f"user:{request.user.pk}" if request.user.is_authenticated else "visitor"
     try:
         transfers.withdraw(transfer.pk, actor=actor, now=timezone.now())

@@ -29,6 +29,7 @@ from parcelle.domain.billing.taxes import EU
 from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import Price
 from parcelle.journeys import checkout
+from parcelle.surfaces import current
 from parcelle.surfaces.portal import visitor
 from parcelle.surfaces.portal.ordering import choose, chosen, quantities, remember
 from parcelle.surfaces.portal.register_form import PERSON, RegisterForm
@@ -48,10 +49,13 @@ def register(request: HttpRequest) -> HttpResponse:
         return redirect("pricing")
     choose(request, price.pk)
     user = request.user if isinstance(request.user, User) else None
+    organization = current.buys_for(request)
     if request.method != "POST":
         first = {"submission": uuid.uuid4(), "coupon": request.GET.get("coupon", "")[:40]}
-        return _page(request, RegisterForm(user=user, country=_country(request), initial=first), price)
-    form = RegisterForm(visitor.posted(request), user=user, country=_country(request))
+        return _page(
+            request, RegisterForm(user=user, country=_country(request), organization=organization, initial=first), price
+        )
+    form = RegisterForm(visitor.posted(request), user=user, country=_country(request), organization=organization)
     # Without JavaScript a button asks for the sum anew, another for the other interval, and nothing is ordered.
     if "preview" in request.POST or "other" in request.POST:
         form.errors.clear()
@@ -77,6 +81,7 @@ def _place(request: HttpRequest, form: RegisterForm, price: Price, user: User | 
             buyer=form.buyer(vat_number_valid=vat_numbers.is_registered(number) if number else None),
             language=(get_language() or settings.LANGUAGE_CODE)[:2],
             user=user,
+            organization=current.buys_for(request),
             now=timezone.now(),
             add_ons=quantities(request.POST, price),
         )

@@ -19,7 +19,6 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import baskets, entitlement, order_states, renewals, saved_methods, states
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing.errors import (
@@ -35,9 +34,11 @@ from parcelle.domain.billing.plan_changes import Change
 from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import AddOnPrice, Price
 from parcelle.domain.provisioning.models import Instance
-from parcelle.domain.tenancy.models import Membership
-from parcelle.domain.tenancy.queries import role_of
+from parcelle.domain.tenancy import permissions
 from parcelle.journeys import cancellation, change_plan
+from parcelle.surfaces import current
+from parcelle.surfaces.current import Current
+from parcelle.surfaces.portal.access import require
 from parcelle.surfaces.refusals import ADD_ONS
 
 _REFUSALS: dict[type[Exception], Promise] = {
@@ -80,7 +81,8 @@ class AddOnLine:
 @never_cache
 @require_safe
 def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
-    found, may_change = _admit(request, subscription_id)
+    found, here = _admit(request, subscription_id)
+    may_change = here.may(permissions.CHANGE_SUBSCRIPTION)
     now = timezone.now()
     waiting = found.orders.filter(kind__in=Order.DUNNED, state=order_states.OPEN, expires_at__gt=now)
     ahead = renewals.paid_ahead(found, now=now)
@@ -89,6 +91,7 @@ def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
         "ahead": ahead,
         "following_from": ahead.period_start if ahead else found.period_end,
         "may_change": may_change,
+        "may_pay": here.may(permissions.PAY),
         "waiting": waiting.order_by("-created_at").first(),
         "offers": _offers(found, now=now) if may_change else [],
         "extras": baskets.read(found.extras),
@@ -103,14 +106,12 @@ def subscription(request: HttpRequest, subscription_id: UUID) -> HttpResponse:
     return render(request, "portal/subscription.html", context)
 
 
-def _admit(request: HttpRequest, subscription_id: UUID) -> tuple[Subscription, bool]:
+def _admit(request: HttpRequest, subscription_id: UUID) -> tuple[Subscription, Current]:
     """Raises Http404 for strangers: for them it does not exist."""
     found = billing.subscription(subscription_id)
-    assert isinstance(request.user, User)
-    role = role_of(request.user, found.organization_id) if found else None
-    if found is None or role is None:
+    if found is None:
         raise Http404
-    return found, role in Membership.MANAGERS
+    return found, current.enter(request, found.organization_id)
 
 
 def _offers(found: Subscription, *, now: datetime) -> list[Offer]:
@@ -157,9 +158,10 @@ def _one_more(found: Subscription, add_on_id: UUID, quantity: int, *, now: datet
 @login_required
 @require_POST
 def act(request: HttpRequest, subscription_id: UUID, verb: str) -> HttpResponse:
-    found, may_change = _admit(request, subscription_id)
-    if not may_change or verb not in _VERBS:
+    found, here = _admit(request, subscription_id)
+    if verb not in _VERBS:
         raise Http404
+    require(here, permissions.CHANGE_SUBSCRIPTION)
     try:
         order = _VERBS[verb](request, found, timezone.now())
     except tuple(_REFUSALS) as refused:

@@ -18,8 +18,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from parcelle.core.addresses import address
 from parcelle.domain.accounts.models import User
+from parcelle.domain.tenancy.models import Organization
 from parcelle.journeys import signup
-from parcelle.surfaces import failures
+from parcelle.surfaces import current, failures
 from parcelle.surfaces.portal import preparing, visitor, watching
 from parcelle.surfaces.portal import puzzle as puzzles
 from parcelle.surfaces.portal.trial_form import TrialForm, offers
@@ -35,10 +36,12 @@ def trial(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     plans = offers()
     user = request.user if isinstance(request.user, User) else None
+    organization = current.buys_for(request)
+    known: dict[str, Any] = {"user": user, "plans": plans, "region": _region(request), "organization": organization}
     if request.method != "POST" or not plans:
-        form = TrialForm(user=user, plans=plans, region=_region(request), initial={"submission": uuid.uuid4()})
+        form = TrialForm(**known, initial={"submission": uuid.uuid4()})
         return _page(request, form)
-    form = TrialForm(visitor.posted(request), user=user, plans=plans, region=_region(request))
+    form = TrialForm(visitor.posted(request), **known)
     if not form.is_valid():
         return _page(request, form, alerts=form.summary(), status=422)
     if wait := _wait(request, form.cleaned_data["email"], now=now):
@@ -46,7 +49,7 @@ def trial(request: HttpRequest) -> HttpResponse:
         sentence = _("Too many requests from your address. Please try again in %(minutes)s min.") % {"minutes": minutes}
         return _page(request, form, alerts=[sentence], status=429, retry_after=wait)
     try:
-        started = signup.start_trial(_request_of(form, user), now=now)
+        started = signup.start_trial(_request_of(form, user, organization), now=now)
     except signup.AlreadySubscribed as refused:
         sentence = _("You already have an active subscription (%(plan)s)") % {"plan": refused.plan}
         return _page(request, form, alerts=[sentence], status=409, known=True)
@@ -98,7 +101,7 @@ def _page(
     return response
 
 
-def _request_of(form: TrialForm, user: User | None) -> signup.TrialRequest:
+def _request_of(form: TrialForm, user: User | None, organization: Organization | None) -> signup.TrialRequest:
     said: dict[str, Any] = form.cleaned_data
     return signup.TrialRequest(
         submission=said["submission"],
@@ -110,6 +113,7 @@ def _request_of(form: TrialForm, user: User | None) -> signup.TrialRequest:
         plan_id=said["plan"].pk,
         language=(get_language() or settings.LANGUAGE_CODE)[:2],
         user_id=user.pk if user else None,
+        organization_id=organization.pk if organization else None,
     )
 
 

@@ -10,12 +10,14 @@ from babel.numbers import format_decimal
 from django import forms, template
 from django.conf import settings
 from django.forms.boundfield import BoundField
+from django.http import Http404
 from django.utils import formats
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from parcelle.core import phones
 from parcelle.core.money import Money
+from parcelle.surfaces import current
 
 register = template.Library()
 
@@ -29,6 +31,22 @@ def mailbox_page() -> bool:
 def contact() -> str:
     """Where "write to us" leads: the address our mails come from, which is also where answers arrive."""
     return parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
+
+
+@register.simple_tag(takes_context=True)
+def own_organizations(context: template.Context) -> dict[str, Any]:
+    """For the switcher: the current organization and the others; nothing for who belongs to one or none."""
+    request = context.get("request")
+    rows = current.memberships(request) if request is not None else []
+    if request is None or len(rows) < 2:
+        return {}
+    try:
+        here = current.current(request)
+    except Http404:
+        return {}
+    assert here is not None
+    others = [row.organization for row in rows if row.organization_id != here.organization.pk]
+    return {"here": here.organization, "others": sorted(others, key=lambda each: each.name.casefold())}
 
 
 @register.filter
