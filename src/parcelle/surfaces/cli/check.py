@@ -156,8 +156,12 @@ def _secrets() -> str:
             "Add the key that was removed back to the end of PARCELLE_SECRET_KEYS, then run `parcelle secrets rotate`.",
         ) from None
     except DatabaseError:
-        return f"{len(settings.SECRET_KEYS)} keys (stored secrets were not tried: no database)"
-    return f"{len(settings.SECRET_KEYS)} keys, stored secrets can be opened"
+        return f"{_keys()} (stored secrets were not tried: no database)"
+    return f"{_keys()}, stored secrets can be opened"
+
+
+def _keys() -> str:
+    return "1 key" if len(settings.SECRET_KEYS) == 1 else f"{len(settings.SECRET_KEYS)} keys"
 
 
 def _new_key() -> str:
