@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from parcelle.config import embedded, environment
+from parcelle.config import allowed, embedded, environment
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +45,7 @@ def test_without_a_home_the_default_holds(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_number_that_is_none_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCELLE_PORT", "many")
-    with pytest.raises(SystemExit, match="PARCELLE_PORT must be a whole number, not 'many'"):
+    with pytest.raises(SystemExit, match="PARCELLE_PORT must be a port from 1 to 65535, not 'many'"):
         environment.number("PARCELLE_PORT", 8000)
 
 
@@ -52,6 +56,60 @@ def test_a_first_port_that_leaves_none_to_lease_is_one_sentence(port: str, monke
         environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080)
     monkeypatch.setenv("PARCELLE_FIRST_APPLICATION_PORT", "32767")
     assert environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080) == 32767
+
+
+WRONG = {
+    "PARCELLE_INGRESS": ("nginx", "port, caddy or traefik"),
+    "PARCELLE_EDGE_TLS": ("none", "internal or acme"),
+    "PARCELLE_EDGE_HTTPS_PORT": ("70000", "a port from 1 to 65535"),
+    "PARCELLE_LOG_LEVEL": ("loud", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    "PARCELLE_LOG_FORMAT": ("xml", "human or json"),
+    "PARCELLE_LOG_FILE": ("/nowhere/at/all.log", "a file that can be written"),
+    "PARCELLE_TIME_ZONE": ("Paris", "a time zone such as Europe/Paris"),
+    "PARCELLE_PORT": ("http", "a port from 1 to 65535"),
+    "PARCELLE_PUBLIC_URL": ("example.com", "an address that begins with https://"),
+    "PARCELLE_SITE_ADDRESS": ("here", "a host and a port"),
+    "PARCELLE_EDGE_ADDRESS": ("dsn", "“dns”, or a host and a port"),
+    "PARCELLE_SUBNET_POOL": ("10.201.0.0/99", "a network such as 10.201.0.0/16"),
+    "PARCELLE_BLUEPRINTS": ("/nowhere/at/all", "a folder that exists"),
+    "PARCELLE_DEMO": ("maybe", "1 (true, yes, on) or 0 (false, no, off)"),
+    "PARCELLE_OPERATION_DEADLINE": ("0", "a whole number from 1 on"),
+    "PARCELLE_DATABASE_POOL": ("-1", "a whole number from 0 on"),
+    "PARCELLE_VIES_URL": ("vies", "an address that begins with https://"),
+}
+
+
+def test_every_setting_that_cannot_be_used_is_one_sentence_at_the_start(tmp_path: Path) -> None:
+    """As the program says it: which one, what is allowed, what was given, and no traceback."""
+    reads = "import os, sys\nfrom importlib import import_module, reload\nfrom parcelle.config import environment\n"
+    reads += """
+for pair in sys.argv[1:]:
+    name, _equals, value = pair.partition("=")
+    os.environ[name] = value
+    try:
+        reload(import_module("parcelle.config.settings"))
+    except SystemExit as told:
+        print(f"{name}\t{told}")
+    del os.environ[name]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", reads, *(f"{name}={value}" for name, (value, _words) in WRONG.items())],
+        env={**os.environ, "DATABASE_URL": "postgresql:///nowhere", "PARCELLE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = dict(line.split("\t", 1) for line in done.stdout.splitlines())
+    for name, (value, words) in WRONG.items():
+        assert said.get(name, "").startswith(f"parcelle: {name} must be {words}"), (name, said.get(name))
+        assert said[name].endswith(f", not {value!r}.")
+
+
+def test_every_setting_of_one_kind_is_held_to_it() -> None:
+    """What the settings read as a number or a switch has a rule: nothing is turned into one unseen."""
+    sources = "".join(path.read_text() for path in Path(environment.__file__).parent.glob("*.py"))
+    read = set(re.findall(r"""environment\.(?:number|flag|first_port)\(\s*["'](\w+)""", sources))
+    assert read and read <= set(allowed._RULES)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"PARCELLE_PORT": 8000}', ""])

@@ -24,7 +24,7 @@ def build() -> Door:
     from parcelle.surfaces.api.webhooks import Door
     from parcelle.surfaces.portal import live
 
-    pages = Threaded(WSGIHandler(), threads=environment.number("PARCELLE_WEB_THREADS", 16, least=1))
+    pages = Threaded(WSGIHandler(), threads=environment.number("PARCELLE_WEB_THREADS", 16))
 
     async def site(scope: Scope, receive: Receive, send: Send) -> None:
         threaded = scope["type"] == "http" and not live.is_stream(scope["path"])

@@ -31,15 +31,15 @@ class FrontDoor:
 def front_door() -> FrontDoor:
     domain = (environment.read("PARCELLE_APPS_DOMAIN") or "apps.localhost").lower().strip(".")
     by_domain = "internal" if domain.rpartition(".")[2] in _PRIVATE else "acme"
-    tls = environment.choice("PARCELLE_EDGE_TLS", ("internal", "acme"), by_domain)
+    tls = environment.read("PARCELLE_EDGE_TLS") or by_domain
     private = tls == "internal"
     return FrontDoor(
-        ingress=environment.choice("PARCELLE_INGRESS", ("port", "caddy", "traefik"), "port"),
+        ingress=environment.read("PARCELLE_INGRESS") or "port",
         apps_domain=domain,
         tls=tls,
         bind=environment.read("PARCELLE_EDGE_BIND") or ("127.0.0.1" if private else ""),
-        http_port=environment.port("PARCELLE_EDGE_HTTP_PORT", 8880 if private else 80),
-        https_port=environment.port("PARCELLE_EDGE_HTTPS_PORT", 8443 if private else 443),
+        http_port=environment.number("PARCELLE_EDGE_HTTP_PORT", 8880 if private else 80),
+        https_port=environment.number("PARCELLE_EDGE_HTTPS_PORT", 8443 if private else 443),
     )
 
 

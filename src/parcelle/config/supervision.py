@@ -103,7 +103,7 @@ def programs(home: Home, *, postgres: Postgres | None, bind: str, port: int) -> 
                 # A job that does not end in time is cut off, with what it started: all of them can be resumed.
                 "stopwaitsecs": "4",
                 "killasgroup": "true",
-                "numprocs": str(environment.number("PARCELLE_WORKERS", 1, least=1)),
+                "numprocs": str(environment.number("PARCELLE_WORKERS", 1)),
                 "process_name": "%(program_name)s_%(process_num)d",
                 "stdout_logfile": str(home.logs / "worker_%(process_num)d.log"),
             },

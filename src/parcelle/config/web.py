@@ -46,7 +46,7 @@ def main(address: str, port: int) -> None:
         port=port,
         # Without the protocol for starting and ending, which Django does not speak.
         interface=Interfaces.ASGINL,
-        workers=environment.number("PARCELLE_WEB_WORKERS", min(2, os.cpu_count() or 1), least=1),
+        workers=environment.number("PARCELLE_WEB_WORKERS", min(2, os.cpu_count() or 1)),
         websockets=False,
         # Pages that listen for events stay open for ever: a shutdown must not wait for them.
         workers_kill_timeout=2,
