@@ -72,6 +72,20 @@ def operator_of(address: str) -> tuple[str, str]:
 
 
 @contextmanager
+def workers_stopped(address: str) -> Iterator[None]:
+    """Meanwhile nobody works on anything, so that a page shows what it shows before the first step."""
+    workers = [each for each in _installation(address).processes() if "worker" in each.cmdline()]
+    assert workers
+    for worker in workers:
+        worker.suspend()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.resume()
+
+
+@contextmanager
 def simulated(address: str, service: str) -> Iterator[None]:
     """`parcelle simulate <service>` stands in at this address, as a vendor would start it."""
     process = subprocess.Popen(

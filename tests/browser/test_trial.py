@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from parcelle.domain.provisioning.providers.process import ProcessProvider
+from parcelle.domain.provisioning.workflows import WORKFLOWS
+from tests.browser.site import workers_stopped
 from tests.browser.visitor import ENGLISH, FRENCH, Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 Visit = Callable[..., Page]
 
 
-def test_a_french_visitor_gets_an_erp_and_signs_in_with_the_mailed_password(visit: Visit) -> None:
+# Notes what the page shows whenever that changes: the bar, and each step with its state and duration.
+WATCH = """
+window.seen = [];
+new MutationObserver(() => {
+    const place = document.getElementById("progress");
+    if (!place) return;
+    const bar = place.querySelector("progress.bar");
+    const steps = [...place.querySelectorAll("#progress > div > ol > li > .step")].map((step) => [
+        step.className.replace("step step-", ""), step.querySelector(".step-time").textContent.trim(),
+    ]);
+    const now = JSON.stringify({bar: bar && bar.value, steps});
+    if (window.seen.at(-1) !== now) window.seen.push(now);
+}).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+"""
+_PROVIDER: Any = ProcessProvider
+STEPS_OF_A_CREATION = len(WORKFLOWS["create"].steps(_PROVIDER))
+
+
+def check_what_was_seen(seen: list[str]) -> None:
+    """The bar said at each moment what part of the steps was over, and each of these how long it took."""
+    moments = [json.loads(moment) for moment in seen]
+    bars = []
+    for moment in moments:
+        if moment["bar"] is None or not moment["steps"]:
+            continue
+        # Steps that are not needed are not shown, and count as done.
+        left_out = STEPS_OF_A_CREATION - len(moment["steps"])
+        done = [duration for state, duration in moment["steps"] if state == "succeeded"]
+        assert moment["bar"] == round(100 * (left_out + len(done)) / STEPS_OF_A_CREATION), moment
+        assert all(re.search(r"\d.*s", duration) for duration in done), moment
+        bars.append(moment["bar"])
+    assert bars and bars[0] == 0 and bars == sorted(bars)
+    assert len(set(bars)) > 1, "nothing was seen of the way"
+
+
+def test_a_french_visitor_gets_an_erp_and_signs_in_with_the_mailed_password(visit: Visit, site: str) -> None:
     awa = Person(FRENCH)
     page = visit("/")
     page.get_by_role("link", name=FRENCH.start).click()
     awa.fill_in(page)
-    awa.send(page)
-    page.wait_for_url("**/deployments/*")
+    page.context.add_init_script(WATCH)
+    with workers_stopped(site):
+        awa.send(page)
+        page.wait_for_url("**/deployments/*")
+        expect(page.locator(".step-title", has_text="Ouverture de votre adresse")).to_be_visible()
+        expect(page.locator("progress.bar")).to_have_attribute("value", "0")
     awa.wait_until_ready(page)
     expect(page.locator("#progress-aloud")).to_have_text("Votre application est prête.")
+    check_what_was_seen(page.evaluate("window.seen"))
     shown = page.locator("#access-password").inner_text()
 
     mailed = awa.read_mail(page.context.new_page())
@@ -29,6 +75,9 @@ def test_a_french_visitor_gets_an_erp_and_signs_in_with_the_mailed_password(visi
     with page.expect_popup() as opened:
         page.get_by_role("link", name=FRENCH.open).click()
     awa.sign_in_to_tryton(opened.value, mailed["user_name"], mailed["password"])
+    # Nobody is told which other databases there are.
+    asked = page.request.post(mailed["address"], data={"id": 1, "method": "common.db.list", "params": []})
+    assert asked.status == 403, asked.text()
 
     page.goto("/dashboard")
     expect(page.get_by_text("30 jours d’essai restants")).to_be_visible()

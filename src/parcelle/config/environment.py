@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from parcelle.config import allowed
-from parcelle.config.allowed import LAST_PORT as LAST_PORT
 
+LAST_PORT = allowed.LAST_PORT
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 

@@ -23,6 +23,8 @@ CAUSES: dict[str, Promise] = {
     "service_failed": _("the application did not start; try again in a few minutes, and contact us if it persists."),
     "template_failed": _("the application could not be prepared; contact us, we have to mend it first."),
     "update_rolled_back": _("the new version did not start, so the old one goes on; there is nothing you need to do."),
+    "nothing_to_do": _("there was nothing left to do; reload the page to see how things stand, or contact us."),
+    "changed_meanwhile": _("it changed in the meantime, so nothing was touched; try again in a few minutes."),
     "cannot_be_saved": _("no copy of its data could be made, so nothing was touched; contact us, we will save them."),
     **dict.fromkeys(
         (

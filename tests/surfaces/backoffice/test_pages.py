@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
+from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from parcelle.core.crypto import encrypted_fields
+from parcelle.core.models import Fact
+from parcelle.domain.catalog.blueprints import BlueprintError
 from parcelle.domain.notifications.models import MailboxMail
+from parcelle.domain.provisioning.errors import ChangedMeanwhile, NothingToDo, ProvisioningError
 from parcelle.surfaces.backoffice.base import Page
+from parcelle.surfaces.backoffice.changes import refusal
 from tests.surfaces.backoffice.rows import World
 
 pytestmark = pytest.mark.django_db
@@ -205,3 +212,34 @@ def test_a_running_operation_is_followed_and_a_finished_one_is_not(operator: Cli
     type(operation).objects.filter(pk=operation.pk).update(state="running", finished_at=None)
     assert "data-follow" in operator.get(page).content.decode()
     assert "data-follow" in operator.get(f"/admin/provisioning/instance/{world.failed.pk}/change/").content.decode()
+
+
+def test_a_page_is_called_by_what_its_reader_reads_and_a_programs_words_are_labelled(
+    operator: Client, world: World
+) -> None:
+    french: Any = {"headers": {"Accept-Language": "fr"}}
+    operation = world.failed.operations.get()
+    html = unescape(operator.get(f"/admin/provisioning/operation/{operation.pk}/change/", **french).content.decode())
+    title = html.partition("<title>")[2].partition("</title>")[0]
+    assert "Création" in title and "create" not in title
+    assert 'Message d’origine\xa0: <q class="bo-original" lang="en">it broke</q>' in html
+    fact = Fact.objects.filter(name="InstanceRequested").first()
+    assert fact
+    html = operator.get(f"/admin/core/fact/{fact.pk}/change/", **french).content.decode()
+    assert "InstanceRequested" not in html.partition("<title>")[2].partition("</title>")[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NothingToDo("nothing to repair"), "Il n’y a plus rien à faire"),
+        (ChangedMeanwhile("look again"), "a changé entre-temps"),
+        (ProvisioningError("no answer on port 1"), "Message d’origine\xa0: no answer on port 1"),
+        (BlueprintError("there is no blueprint 'x'"), "Message d’origine\xa0: there is no blueprint 'x'"),
+    ],
+)
+def test_a_refusal_is_french_and_a_programs_words_are_labelled(error: Exception, said: str) -> None:
+    with translation.override("fr"):
+        text = refusal(error)
+    assert text and said in text
+    assert str(error) not in text or "Message d’origine" in text

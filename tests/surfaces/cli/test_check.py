@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from parcelle.config import embedded
 from parcelle.domain.billing.models import GatewaySettings
 from parcelle.domain.provisioning.models import Target
+from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.cli import check
 from tests import cluster
 
@@ -106,6 +107,11 @@ def test_an_unreachable_target_is_named(settings: Settings, test_blueprints: Pat
     found = _found()["target here"]
     assert not found.ok
     assert "parcelle up" in found.detail
+    assert found.advice == check.ADVICE["target_unreachable"]
+
+
+def test_there_is_advice_for_whatever_the_back_office_has_words_for() -> None:
+    assert set(check.ADVICE) - {"step_failed"} == set(words.ANSWERS) - {""}
 
 
 def test_it_ends_with_an_error_and_prints_json(test_blueprints: Path) -> None:

@@ -13,7 +13,7 @@ from parcelle.core.states import IllegalTransition, move
 from parcelle.domain.catalog import blueprints
 from parcelle.domain.catalog.models import Product
 from parcelle.domain.provisioning import repairs, specs, states
-from parcelle.domain.provisioning.errors import NameTaken, ProvisioningError
+from parcelle.domain.provisioning.errors import NameTaken, NothingToDo, ProvisioningError
 from parcelle.domain.provisioning.events import InstanceRequested
 from parcelle.domain.provisioning.models import Instance, Operation, Target
 from parcelle.domain.provisioning.operations import request_operation
@@ -135,14 +135,14 @@ def set_read_only(instance: Instance, wanted: bool, *, actor: str, now: datetime
 def retry_operation(operation: Operation, *, actor: str, now: datetime) -> None:
     """Asks once more for what a failed operation was meant to do, if the instance's state still allows it.
 
-    Raises what `retry_creation` and `change` raise, and ProvisioningError when there is nothing to try again.
+    Raises what `retry_creation` and `change` raise, and NothingToDo when there is nothing to try again.
     """
     instance = operation.instance
     if operation.state == states.FAILED and operation.finding_id is not None:
         repairs.repair(operation.finding_id, actor=actor, now=now)
         return
     if operation.state != states.FAILED or instance is None:
-        raise ProvisioningError("only a failed operation on an instance can be tried again")
+        raise NothingToDo("only a failed operation on an instance can be tried again")
     if operation.kind == "create":
         retry_creation(instance, actor=actor, now=now)
     elif operation.kind in states.CHANGES:
@@ -152,4 +152,4 @@ def retry_operation(operation: Operation, *, actor: str, now: datetime) -> None:
     elif operation.kind == "discard_standby" and instance.state == states.FAILED:
         request_operation(instance, operation.kind, now=now, actor=actor)
     else:
-        raise ProvisioningError("the pool replaces its standbys by itself: there is nothing to try again")
+        raise NothingToDo("the pool replaces its standbys by itself: there is nothing to try again")

@@ -133,6 +133,18 @@ class CannotBeSaved(ProvisioningError):
     code = "cannot_be_saved"
 
 
+class NothingToDo(ProvisioningError):
+    """What was asked for is done already, or is done by itself."""
+
+    code = "nothing_to_do"
+
+
+class ChangedMeanwhile(ProvisioningError):
+    """It is no longer as it was when somebody decided; nothing was done."""
+
+    code = "changed_meanwhile"
+
+
 class DeadlinePassed(ProvisioningError):
     """The operation took longer than it may."""
 

@@ -233,16 +233,16 @@ def logs(found: Instance, *, lines: int) -> str:
     return specs.provider_of(found.target).logs(found.ref, lines=lines)
 
 
-def target_problems() -> dict[str, str]:
-    """Every target in use by name, with what keeps it from being worked with; empty when nothing does."""
-    problems: dict[str, str] = {}
+def target_problems() -> dict[str, ProvisioningError | None]:
+    """Every target in use by name, with what keeps it from being worked with; None when nothing does."""
+    problems: dict[str, ProvisioningError | None] = {}
     for target in Target.objects.filter(enabled=True).order_by("name"):
         try:
             specs.provider_of(target).check()
         except ProvisioningError as error:
-            problems[target.name] = error.detail
+            problems[target.name] = error
         else:
-            problems[target.name] = ""
+            problems[target.name] = None
     return problems
 
 

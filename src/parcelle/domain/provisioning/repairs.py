@@ -9,7 +9,7 @@ from django.db import transaction
 
 from parcelle.core.states import move
 from parcelle.domain.provisioning import pool, states
-from parcelle.domain.provisioning.errors import ProvisioningError
+from parcelle.domain.provisioning.errors import ChangedMeanwhile, NothingToDo
 from parcelle.domain.provisioning.models import Finding, Instance, Operation
 from parcelle.domain.provisioning.operations import (
     request_finding_operation,
@@ -46,15 +46,15 @@ def repair(finding_id: UUID, *, shown: list[str] | None = None, actor: str, now:
     """Asks for the repair of an open finding.
 
     `shown` are the parts that somebody agreed to lose: when a later look found others, nothing is done.
-    Raises InstanceBusy while something changes it already, ProvisioningError when there is nothing to repair.
+    Raises InstanceBusy while something changes it already, NothingToDo or ChangedMeanwhile when it is not as it was.
     """
     rows = Finding.objects.select_for_update(of=("self",)).select_related("instance__target", "template__target")
     finding = rows.get(pk=finding_id)
     if finding.closed_at is not None:
-        raise ProvisioningError("this is as it should be by now: there is nothing to repair")
+        raise NothingToDo("this is as it should be by now: there is nothing to repair")
     kind = kind_of_repair(finding)
     if kind in REMOVING and shown is not None and shown != finding.parts:
-        raise ProvisioningError("what would be removed has changed since it was shown: look at it again")
+        raise ChangedMeanwhile("what would be removed has changed since it was shown: look at it again")
     return _ask(finding, kind, actor=actor, now=now)
 
 
@@ -67,7 +67,7 @@ def _ask(finding: Finding, kind: str, *, actor: str, now: datetime) -> Operation
     # Nobody claims a standby that is being put aside.
     instance = Instance.objects.select_for_update(of=("self",)).select_related("target").get(pk=finding.instance.pk)
     if instance.state != finding.instance.state:
-        raise ProvisioningError("the instance has changed since it was looked at: look again")
+        raise ChangedMeanwhile("the instance has changed since it was looked at: look again")
     if instance.state == states.STANDBY:
         return pool.replace(instance, now=now, actor=actor, finding=finding)
     return request_operation(instance, kind, now=now, actor=actor, finding=finding)

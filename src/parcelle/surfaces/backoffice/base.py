@@ -114,6 +114,19 @@ class _CompletedList(ChangeList):
         self.model_admin.complete(self.result_list)  # type: ignore[attr-defined]
 
 
+class _Called:
+    """A row under the name that its reader knows it by, for the line above the page."""
+
+    def __init__(self, row: Any, name: str) -> None:
+        self._row, self._name = row, name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._row, attribute)
+
+    def __str__(self) -> str:
+        return self._name
+
+
 class Page(Readable, ModelAdmin):
     """A model's list and its rows' pages."""
 
@@ -142,6 +155,17 @@ class Page(Readable, ModelAdmin):
 
     def complete(self, rows: list[Any]) -> None:
         """Looks up, for the rows that are shown and no others, what is not in their own table."""
+
+    def called(self, row: Any) -> str:
+        """What a row's page calls it, in the line above it and in the window's title."""
+        return str(row)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        row = context.get("original")
+        if row is not None:
+            context["subtitle"] = self.called(row)
+            context["original"] = _Called(row, context["subtitle"])
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def find(self, object_id: str) -> Any:
         """The row of a page, None when the address names none."""

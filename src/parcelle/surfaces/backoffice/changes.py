@@ -35,7 +35,13 @@ from parcelle.domain.billing.errors import (
     RefundRefused,
 )
 from parcelle.domain.catalog.blueprints import BlueprintError
-from parcelle.domain.provisioning.errors import InstanceBusy, NameTaken, ProvisioningError
+from parcelle.domain.provisioning.errors import (
+    ChangedMeanwhile,
+    InstanceBusy,
+    NameTaken,
+    NothingToDo,
+    ProvisioningError,
+)
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import PageMixin, Record
 from parcelle.surfaces.backoffice.values import list_of, page_of
@@ -101,10 +107,21 @@ def refusal(error: Exception) -> str | None:
     if isinstance(error, ObjectDoesNotExist):
         return _("It no longer exists.")
     if isinstance(error, ProvisioningError | BlueprintError):
-        return str(error)
+        return _not_provided(error)
     if isinstance(error, _WITH_WORDS):
         return words.word(words.MONEY_REFUSED, error.code)
     return None
+
+
+def _not_provided(error: ProvisioningError | BlueprintError) -> str:
+    if isinstance(error, BlueprintError):
+        return _("The blueprint cannot be used. In its own words: %(detail)s") % {"detail": error}
+    if isinstance(error, NothingToDo):
+        return _("There is nothing left to do: it is as it should be, or will be by itself.")
+    if isinstance(error, ChangedMeanwhile):
+        return _("It has changed in the meantime: look at it again.")
+    what = words.word(words.ERRORS, error.code)
+    return _("%(problem)s. In its own words: %(detail)s") % {"problem": what, "detail": error.detail}
 
 
 def _not_credited(error: CreditRefused) -> str:

@@ -41,6 +41,10 @@ class FactPage(WithActors, Record):
     id_fields = ["organization_id", "instance_id", "operation_id"]
     ordering = ["-id"]
     date_hierarchy = "at"
+
+    def called(self, row: Fact) -> str:
+        return f"{words.word(words.FACTS, row.name)} #{row.pk}"
+
     fields = [("what", "moment"), ("asked_by", "operation"), ("whose", "which"), "stored", "identifier"]
     readonly_fields = ["what", "moment", "asked_by", "whose", "which", "operation", "stored", "identifier"]
 

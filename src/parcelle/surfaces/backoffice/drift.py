@@ -26,7 +26,7 @@ from parcelle.surfaces.backoffice.base import Record, as_uuid, found, lean
 from parcelle.surfaces.backoffice.changes import Changing, Forecast, Verb
 from parcelle.surfaces.backoffice.filters import RelatedFilter
 from parcelle.surfaces.backoffice.provisioning import Following, OperationLines
-from parcelle.surfaces.backoffice.values import NOTHING, badge, code, link_to, moment
+from parcelle.surfaces.backoffice.values import NOTHING, badge, code, link_to, moment, original
 
 # --- what a repair would do ---------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class FindingPage(Following, Changing, Record):
     inlines = [OperationLines]
     actions_detail = ["repair_one", "remove_one"]
     fieldsets = [
-        (None, {"fields": [("name", "kind_badge"), ("target_link", "belongs_to"), "what_is_there", "detail"]}),
+        (None, {"fields": [("name", "kind_badge"), ("target_link", "belongs_to"), "what_is_there", "what_it_said"]}),
         (_("Record"), {"fields": [("found", "seen"), ("gone", "reference"), "identifier"]}),
     ]
     readonly_fields = [
@@ -179,6 +179,7 @@ class FindingPage(Following, Changing, Record):
         "target_link",
         "belongs_to",
         "what_is_there",
+        "what_it_said",
         "found",
         "seen",
         "gone",
@@ -224,6 +225,10 @@ class FindingPage(Following, Changing, Record):
         return format_html(
             '<ul class="bo-parts">{}</ul>', format_html_join("", "<li>{}</li>", ((part,) for part in row.parts))
         )
+
+    @admin.display(description=_("Detail"))
+    def what_it_said(self, row: Finding) -> SafeString | str:
+        return original(row.detail) or NOTHING
 
     @admin.display(description=_("Found"), ordering="opened_at")
     def found(self, row: Finding) -> SafeString | str:

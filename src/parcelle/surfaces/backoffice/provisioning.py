@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -26,7 +26,7 @@ from parcelle.surfaces.backoffice import verbs, words
 from parcelle.surfaces.backoffice.base import Lines, LinesWithActors, PageMixin, Record, WithActors, counted, lean
 from parcelle.surfaces.backoffice.changes import Changing
 from parcelle.surfaces.backoffice.filters import RelatedFilter, by_code
-from parcelle.surfaces.backoffice.values import NOTHING, code, duration, link_to, list_of, moment
+from parcelle.surfaces.backoffice.values import NOTHING, code, duration, link_to, list_of, moment, original
 
 
 def _same(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -86,8 +86,9 @@ class StepLines(Lines):
 
     @admin.display(description=_("Remarks"))
     def remarks(self, row: Step) -> SafeString | str:
-        parts = [("bo-error", row.error), ("", words.word(words.STEPS, row.note))]
-        shown = format_html_join("", '<span class="bo-remark {}">{}</span>', [part for part in parts if part[1]])
+        shown = original(row.error)
+        if row.note:
+            shown += format_html('<span class="bo-remark">{}</span>', words.word(words.STEPS, row.note))
         if row.output:
             shown += format_html(
                 '<details class="bo-output"><summary>{}</summary><pre>{}</pre></details>', _("Output"), row.output
@@ -136,19 +137,6 @@ class Following(PageMixin):
         row = self.find(object_id)  # type: ignore[attr-defined]
         context = {"follow": row is not None and self.is_unfinished(row), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
-
-
-class _Called:
-    """A row under the name that its reader knows it by, for the line above the page."""
-
-    def __init__(self, row: Any, name: str) -> None:
-        self._row, self._name = row, name
-
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(self._row, attribute)
-
-    def __str__(self) -> str:
-        return self._name
 
 
 @admin.register(Operation)
@@ -205,18 +193,16 @@ class OperationPage(Following, Changing, OperationColumns, WithActors, Record):
         if not row.error_code:
             return NOTHING
         return format_html(
-            '<strong class="bo-error">{}</strong><span class="bo-remark">{}</span>',
+            '<strong class="bo-error">{}</strong>{}',
             words.word(words.ERRORS, row.error_code),
-            row.error_detail,
+            original(row.error_detail),
         )
 
     def is_unfinished(self, row: Operation) -> bool:
         return row.state in states.UNFINISHED
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        if row := context.get("original"):
-            context["original"] = _Called(row, words.word(words.KINDS, row.kind))
-        return super().render_change_form(request, context, *args, **kwargs)
+    def called(self, row: Operation) -> str:
+        return words.word(words.KINDS, row.kind)
 
     def describe(self, row: Operation) -> object:
         return self.subject(row)

@@ -76,7 +76,8 @@ class TargetPage(Page):
         if row.checked_at is None:
             return badge("", gettext("Not checked yet"))
         shown = badge("failed", gettext("Not usable")) if row.problem else badge("ready", gettext("Answers"))
-        return format_html('<span title="{}">{}</span> {}', row.problem, shown, moment(row.checked_at))
+        said = gettext("In its own words:") + " " + row.problem if row.problem else ""
+        return format_html('<span title="{}">{}</span> {}', said, shown, moment(row.checked_at))
 
     @admin.display(description=_("Versions"))
     def software(self, row: Target) -> str:

@@ -52,6 +52,15 @@ def badge(state: str, text: object) -> SafeString:
     return format_html('<span class="bo-badge bo-{}">{}</span>', words.COLOURS.get(state, "neutral"), text)
 
 
+def original(text: str) -> SafeString:
+    """What a program said, in its own language, and labelled as that; nothing where it said nothing."""
+    if not text:
+        return SafeString("")
+    return format_html(
+        '<span class="bo-remark">{} <q class="bo-original" lang="en">{}</q></span>', _("In its own words:"), text
+    )
+
+
 def code(value: object) -> SafeString:
     return format_html('<code class="bo-code">{}</code>', value)
 

@@ -111,6 +111,8 @@ ERRORS: Words = {
     "name_in_use": _("Name in use on the target"),
     "cannot_be_saved": _("No copy of the data can be made"),
     "service_failed": _("A service does not start"),
+    "nothing_to_do": _("There is nothing left to do"),
+    "changed_meanwhile": _("It has changed in the meantime"),
 }
 
 # What a target answered, by the error's code: what is wrong, and what to do.

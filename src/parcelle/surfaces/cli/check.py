@@ -27,6 +27,22 @@ from parcelle.domain.provisioning import queries as provisioning
 _LEAST_FREE_BYTES = 1_000_000_000
 
 
+# What to do about a target that cannot be worked with, by the code of what it answered.
+ADVICE = {
+    "step_failed": "See what it says under Targets > Check in the back office, put that right, then check again.",
+    "target_unreachable": "Start it, or correct its address, the network and the firewall in between.",
+    "wrong_address": "Something else answers there: correct the address and the port, under targets.",
+    "no_swarm": "Run `docker swarm init` on it, give the address of a manager, or add it as a Docker target.",
+    "credentials_refused": "Enter valid credentials in the back office, under targets; the old ones may be revoked.",
+    "certificate_unknown": "Compare its fingerprint with the server's own, then trust it under targets, or give a CA.",
+    "certificate_changed": "Trust the new certificate, under targets, only if the server itself shows it.",
+    "environment_unknown": "Choose another environment in the back office, under targets.",
+    "settings_refuse": "Use an administrator's key, or change the setting that is named.",
+    "target_full": "Free some room on it, or give products another target in the back office.",
+    "disk_full": "Free some room on its disk before anything else is created there.",
+}
+
+
 class Problem(Exception):
     """Something is wrong: what, and what to do."""
 
@@ -192,7 +208,10 @@ def _targets() -> Iterator[Finding]:
         yield _unreadable("targets", error)
         return
     for name, problem in problems.items():
-        yield Finding(f"target {name}", not problem, problem or "reachable")
+        if problem is None:
+            yield Finding(f"target {name}", True, "reachable")
+        else:
+            yield Finding(f"target {name}", False, problem.detail, ADVICE.get(problem.code, ADVICE["step_failed"]))
 
 
 def _ways_to_pay() -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from parcelle.core.states import move
 from parcelle.domain.provisioning import application, drift, states, templates
 from parcelle.domain.provisioning.application import CallRefused
 from parcelle.domain.provisioning.drift import Wish
-from parcelle.domain.provisioning.errors import ProvisioningError, TryAgain
+from parcelle.domain.provisioning.errors import ChangedMeanwhile, TryAgain
 from parcelle.domain.provisioning.events import InstanceRepaired
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.provisioning.providers.base import Provider
@@ -161,10 +161,10 @@ def recognise(run: Run) -> None:
     """Nothing is removed but what was shown, and nothing that has come to belong to somebody."""
     finding = run.finding
     if drift.owner_of(finding) is not None:
-        raise ProvisioningError("it belongs to an instance by now: look again")
+        raise ChangedMeanwhile("it belongs to an instance by now: look again")
     more = sorted(drift.parts_of(finding, run.provider) - set(finding.parts))
     if more:
-        raise ProvisioningError(f"there is more than was shown ({', '.join(more)[:300]}): look again")
+        raise ChangedMeanwhile(f"there is more than was shown ({', '.join(more)[:300]}): look again")
 
 
 def destroy_unknown(run: Run) -> None:
