@@ -51,6 +51,13 @@ from parcelle.domain.provisioning.events import (
     StandbyClaimed,
     TemplateReady,
 )
+from parcelle.domain.tenancy.events import (
+    MemberJoined,
+    MemberLeft,
+    MemberRemoved,
+    MemberRoleChanged,
+    OwnershipTransferred,
+)
 from parcelle.journeys import (
     activation,
     alarms,
@@ -69,6 +76,7 @@ from parcelle.journeys import (
     order_mails,
     renewal,
     standby_pool,
+    team,
     transfer_mails,
     trial_end,
 )
@@ -116,6 +124,11 @@ TABLE: dict[type, tuple[Reaction, ...]] = {
     InvoiceFinalised: (invoices.send, invoices.hand_over),
     InvoiceWaiting: (invoices.ask_for_details,),
     SubscriptionStarted: (checkout.resume_kept,),
+    MemberJoined: (team.tell_joined,),
+    MemberRoleChanged: (team.tell_role,),
+    MemberRemoved: (team.tell_removed,),
+    MemberLeft: (team.tell_left,),
+    OwnershipTransferred: (team.tell_handed_over,),
 }
 
 

@@ -55,6 +55,10 @@ CONTEXT: dict[str, Any] = {
     "effective_at": "2026-04-01T09:00:00+00:00",
     "platform_url": "https://batiplus.apps.example.net",
     "dashboard_url": "http://localhost:8000/dashboard",
+    "inviter": "Moussa Ba",
+    "person": "Moussa Ba",
+    "role": "viewer",
+    "change": "joined",
 }
 KINDS = (
     *("welcome", "trial_reminder", "trial_suspended", "instance_archived", "creation_failed"),
@@ -64,6 +68,7 @@ KINDS = (
     "subscription_read_only",
     *("billing_details", "receipt_rejected", "transfer_asked", "transfer_partial"),
     *("renewal_automatic", "charge_declined", "renewal_too_late", "price_changing", "price_stays"),
+    *("team_invitation", "team_news"),
     *("subscription_cancelled", "subscription_ending", "plan_changed", "plan_change_scheduled"),
 )
 
@@ -118,3 +123,10 @@ def test_the_reminder_counts(settings: object) -> None:
 
 def test_the_suspension_says_until_when_data_is_kept() -> None:
     assert "1er mai 2026" in rendered("trial_suspended", "fr")[1]
+
+
+@pytest.mark.parametrize("change", ["joined", "role", "removed", "left", "owner", "no_owner"])
+def test_news_of_the_team_differ_and_say_whom_they_are_about(change: str) -> None:
+    subject, text, html = rendered("team_news", "fr", change=change)
+    assert "Bâtiplus & Fils <SARL>" in subject and subject in unescape(html)
+    assert ("Moussa Ba" in text) == (change not in {"role", "removed"})

@@ -20,6 +20,7 @@ from parcelle.domain.accounts.models import User
 from parcelle.domain.billing.models import Order
 from parcelle.domain.provisioning import domains, routes
 from parcelle.domain.provisioning.ingress import RouteState
+from parcelle.domain.tenancy import team
 from parcelle.domain.tenancy.models import Membership
 from parcelle.surfaces.portal.urls import urlpatterns
 from tests import people
@@ -91,6 +92,11 @@ def scene(cast: Cast, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Sc
     documents.customer(organization)
     invoice = documents.issue(organization)
     order = _order(cast)
+    invitation = team.invite(
+        organization_id=organization.pk, email="noa@example.com", role="viewer", by=cast.owner, now=NOW
+    ).invitation
+    other = people.person("Lea", "lea")
+    member = Membership.objects.create(organization=organization, user=other, role=Membership.MEMBER, created_at=NOW)
     return Scene(
         clients={
             "owner": cast.owner,
@@ -111,6 +117,8 @@ def scene(cast: Cast, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Sc
             "form": "pdf",
             "slug": organization.slug,
             "currency": "EUR",
+            "invitation_id": invitation.pk,
+            "member_id": member.pk,
             "organization_id": organization.pk,
             "token": "made-up",
             "charge_id": uuid.uuid4(),

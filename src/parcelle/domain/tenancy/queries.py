@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from parcelle.core.compiled import Compiled, Given
 from parcelle.domain.accounts.models import User
-from parcelle.domain.tenancy.models import Membership, Organization
+from parcelle.domain.tenancy.models import Invitation, Membership, Organization
 
 
 def organizations_of(user: User) -> QuerySet[Organization]:
@@ -26,6 +26,11 @@ def members_of(organization_id: UUID) -> list[Membership]:
     rows = Membership.objects.filter(organization_id=organization_id).select_related("user")
     order = [role for role, _label in Membership.ROLES]
     return sorted(rows.order_by("created_at", "pk"), key=lambda row: order.index(row.role))
+
+
+def waiting_invitations(organization_id: UUID) -> QuerySet[Invitation]:
+    """Those that were neither accepted nor revoked, the newest first; some of them have expired."""
+    return Invitation.objects.waiting().filter(organization_id=organization_id).order_by("-sent_at")
 
 
 def owned_organization(user: User) -> Organization | None:

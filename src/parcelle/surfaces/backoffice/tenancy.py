@@ -21,7 +21,7 @@ from parcelle.domain.billing.invoicing import standings
 from parcelle.domain.billing.models import Invoice
 from parcelle.domain.provisioning import states
 from parcelle.domain.provisioning.models import Instance
-from parcelle.domain.tenancy.models import Membership, Organization
+from parcelle.domain.tenancy.models import Invitation, Membership, Organization
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Lines, Page, counted
 from parcelle.surfaces.backoffice.billing import SubscriptionLines
@@ -56,6 +56,29 @@ class MemberLines(Lines):
         return moment(row.created_at)
 
 
+class InvitationLines(Lines):
+    """Who was invited, and what became of it."""
+
+    model = Invitation
+    verbose_name_plural = _("Invitations")
+    fields = ["email", "role", "inviter", "sent", "standing"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("invited_by").order_by("-sent_at")
+
+    @admin.display(description=_("Invited by"))
+    def inviter(self, row: Invitation) -> SafeString | str:
+        return link_to(row.invited_by) if row.invited_by else NOTHING
+
+    @admin.display(description=_("Sent"))
+    def sent(self, row: Invitation) -> SafeString | str:
+        return moment(row.sent_at)
+
+    @admin.display(description=_("State"))
+    def standing(self, row: Invitation) -> str:
+        return words.word(words.INVITATIONS, row.standing(timezone.now()) or "open")
+
+
 def _owed(row: Organization) -> list[tuple[str, Money]]:
     """By currency, with what waits for its number: a payment for that is no credit."""
     return sorted(standings.balances(row.pk, now=timezone.now()).items())
@@ -78,7 +101,7 @@ class OrganizationPage(Changing, Page):
     search_fields = ["name", "slug"]
     search_help_text = _("Name, member’s e-mail, instance or identifier")
     ordering = ["-created_at"]
-    inlines = [MemberLines, SubscriptionLines, InstanceLines]
+    inlines = [MemberLines, InvitationLines, SubscriptionLines, InstanceLines]
     fields = ["name", "language", ("slug", "state_badge"), ("created_at", "facts"), ("account", "papers"), "identifier"]
     readonly_fields = ["slug", "state_badge", "created_at", "identifier", "facts", "account", "papers"]
 

@@ -223,6 +223,13 @@ FACTS: Words = {
     "MaintenanceEnded": _("Maintenance ended"),
     "OperationFailed": _("Operation failed"),
     "OrganizationCreated": _("Organization created"),
+    "MemberInvited": _("Member invited"),
+    "InvitationRevoked": _("Invitation revoked"),
+    "MemberJoined": _("Member joined"),
+    "MemberRoleChanged": _("Role of a member changed"),
+    "MemberRemoved": _("Member removed"),
+    "MemberLeft": _("Member left"),
+    "OwnershipTransferred": _("Ownership handed over"),
     "RetentionEnded": _("Retention period ended"),
     "SubscriptionEnded": _("Subscription ended"),
     "StandbyBroken": _("Standby broken"),
@@ -363,6 +370,8 @@ MESSAGES: Words = {
     "invoice": _("Invoice"),
     "credit_note": _("Credit note"),
     "welcome": _("Welcome"),
+    "team_invitation": _("Invitation to an organization"),
+    "team_news": _("Change of members"),
     "creation_failed": _("Creation failed"),
     "trial_reminder": _("Trial reminder"),
     "trial_suspended": _("Trial suspended"),
@@ -380,6 +389,13 @@ MESSAGES: Words = {
     "delivery_delayed": _("Delivery delayed"),
     "delivery_by_hand": _("Delivery by hand"),
     "payment_setup": _("Way to pay not set up"),
+}
+
+INVITATIONS: Words = {
+    "open": pgettext_lazy("an invitation", "Open"),
+    "used": pgettext_lazy("an invitation", "Accepted"),
+    "revoked": pgettext_lazy("an invitation", "Revoked"),
+    "expired": pgettext_lazy("an invitation", "Expired"),
 }
 
 ACTORS: Words = {"system": _("Parcelle"), "visitor": _("Visitor")}
