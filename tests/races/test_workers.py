@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from parcelle.domain.provisioning import actions, runner, states
-from parcelle.domain.provisioning.models import Operation
+from parcelle.domain.provisioning.errors import InstanceBusy, ProvisioningError
+from parcelle.domain.provisioning.models import Instance, Operation
 from parcelle.domain.provisioning.providers import PROVIDERS
 from parcelle.domain.provisioning.providers.null import NullProvider
 from parcelle.domain.provisioning.workflows import WORKFLOWS
@@ -49,6 +52,44 @@ def operation(provider: Counting) -> Operation:
 def run_by_eight(operation: Operation) -> None:
     at_once([lambda: runner.run(operation.pk, WORKFLOWS)] * 8).all()
     operation.refresh_from_db()
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_a_change_that_is_asked_for_while_another_one_ends_is_refused_and_hinders_nobody(
+    operation: Operation, provider: Counting, monkeypatch: pytest.MonkeyPatch, well: bool
+) -> None:
+    """Both need the instance and its unfinished operation; in different orders each would wait for the other."""
+    if not well:
+
+        def refuse(_ref: UUID) -> None:
+            raise ProvisioningError("no")
+
+        monkeypatch.setattr(provider, "stop", refuse)
+
+    def work() -> None:
+        try:
+            runner.run(operation.pk, WORKFLOWS)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as worker:
+        with transaction.atomic():
+            instance = Instance.objects.select_for_update().get(pk=operation.instance_id)
+            ending = worker.submit(work)
+            give_up = time.monotonic() + 60
+            while not somebody_waits() and time.monotonic() < give_up:
+                time.sleep(0.02)
+            with pytest.raises(InstanceBusy):
+                actions.change(instance, "suspend", reason="operator", actor="test", now=timezone.now())
+        ending.result()
+    operation.refresh_from_db()
+    assert operation.state == (states.SUCCEEDED if well else states.FAILED)
 
 
 def test_one_of_eight_workers_does_it_once(operation: Operation, provider: Counting) -> None:

@@ -276,6 +276,9 @@ _leases = Leases(_renew)
 
 
 _STEP_COLUMNS = ("id", "state", "attempt", "started_at", "finished_at", "fraction", "note", "error")
+# Whoever asks for a change takes the instance first and then looks for an unfinished operation on it. Who ends one
+# does the same, or each of them could wait for what the other one has.
+_LOCK = "SELECT FROM provisioning_instance WHERE id = %s FOR NO KEY UPDATE"
 # By their operation, whose few steps an index gives also where nothing is known yet of how many steps there are.
 _WRITTEN = """
     UPDATE provisioning_step AS step SET
@@ -296,9 +299,11 @@ _WRITE_STEPS = f"""
     {_WRITTEN}
 """  # noqa: S608 nothing in it comes from outside
 _WRITE_SUCCESS = f"""
-    WITH held AS (
+    WITH locked AS MATERIALIZED (
+        {_LOCK}
+    ), held AS (
         UPDATE provisioning_operation SET state = 'succeeded', finished_at = %s, lease_until = NULL
-        WHERE id = %s AND worker = %s AND lease_until IS NOT NULL RETURNING id
+        WHERE id = %s AND worker = %s AND lease_until IS NOT NULL AND (SELECT count(*) FROM locked) >= 0 RETURNING id
     ), written AS ({_WRITTEN} RETURNING step.id)
     SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM written)
 """  # noqa: S608 nothing in it comes from outside
@@ -462,6 +467,8 @@ class _Runner:
     def _end_badly(self, code: str, detail: str, consequences: Callable[[], None]) -> None:
         with transaction.atomic():
             now = self.clock()
+            with connection.cursor() as cursor:
+                cursor.execute(_LOCK, [self.operation.instance_id])
             self._write_steps()
             self._write_operation(
                 state=states.FAILED, finished_at=now, lease_until=None, error_code=code, error_detail=detail
@@ -521,7 +528,8 @@ class _Runner:
         """The operation's end with what is unwritten of its steps."""
         rows = list(self.unwritten.values())
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE_SUCCESS, [now, self.operation.pk, self.worker, as_json(rows, _STEP_COLUMNS)])
+            values = [self.operation.instance_id, now, self.operation.pk, self.worker, as_json(rows, _STEP_COLUMNS)]
+            cursor.execute(_WRITE_SUCCESS, values)
             if cursor.fetchone() != (1, len(rows)):
                 raise LeaseLost
         self.unwritten.clear()
