@@ -80,6 +80,7 @@ def test_a_change_that_is_asked_for_while_another_one_ends_is_refused_and_hinder
 
     with ThreadPoolExecutor(1) as worker:
         with transaction.atomic():
+            assert operation.instance_id is not None
             instance = Instance.objects.select_for_update().get(pk=operation.instance_id)
             ending = worker.submit(work)
             give_up = time.monotonic() + 60
