@@ -10,13 +10,25 @@ from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
 from parcelle.domain.accounts.models import User
-from parcelle.domain.tenancy import permissions, queries
+from parcelle.domain.tenancy import permissions, queries, states
 from parcelle.domain.tenancy.models import Membership, Organization
 
 HEADER = "X-Organization-ID"
+# What members of a suspended, expired or cancelled organization can still do: pay, read their invoices, go elsewhere.
+# Pages that ask for no organization, such as signing out and writing to us, are open anyway.
+OPEN_WHILE_CLOSED = frozenset(
+    {
+        *("pricing", "register", "register_summary"),
+        *("order", "order_pay", "order_change", "order_return", "order_events", "order_progress", "order_resume"),
+        *("order_receipt_upload", "order_receipt", "order_other_way", "test_payment"),
+        *("billing", "billing_statement", "billing_method_remove", "billing_details", "billing_document"),
+        "organization_choose",
+    }
+)
 _SESSION_KEY = "organization"
 
 
@@ -31,6 +43,14 @@ class Current:
         return permissions.may(self.role, action)
 
 
+class Closed(PermissionDenied):
+    """They belong to it, but it is suspended, expired or cancelled."""
+
+    def __init__(self, here: Current) -> None:
+        super().__init__(here.organization.state)
+        self.here = here
+
+
 def memberships(request: HttpRequest) -> list[Membership]:
     """Those of whoever is signed in, the oldest first; read once per request."""
     known = request.__dict__.get("_memberships")
@@ -42,13 +62,19 @@ def memberships(request: HttpRequest) -> list[Membership]:
 
 
 def current(request: HttpRequest) -> Current | None:
-    """None for who belongs to none. Raises Http404 for a header that names another one than theirs."""
+    """None for who belongs to none. Raises Http404 for a header that names another one than theirs, and Closed."""
+    found = whichever(request)
+    return _open(request, found) if found else None
+
+
+def whichever(request: HttpRequest) -> Current | None:
+    """The same, closed or not."""
     entered: Current | None = request.__dict__.get("_entered")
     if entered is not None:
         return entered
     wanted = named(request)
     if wanted is not None:
-        return enter(request, wanted)
+        return _enter(request, wanted)
     mine = memberships(request)
     chosen = request.session.get(_SESSION_KEY) if len(mine) > 1 else None
     found = next((row for row in mine if str(row.organization_id) == chosen), mine[0] if mine else None)
@@ -56,7 +82,14 @@ def current(request: HttpRequest) -> Current | None:
 
 
 def enter(request: HttpRequest, organization_id: UUID | None) -> Current:
-    """For the rest of the request: the organization that its page is about. Raises Http404 for strangers."""
+    """For the rest of the request: the organization that its page is about.
+
+    Raises Http404 for strangers, and Closed.
+    """
+    return _open(request, _enter(request, organization_id))
+
+
+def _enter(request: HttpRequest, organization_id: UUID | None) -> Current:
     wanted = named(request) if memberships(request) else None
     found = next((row for row in memberships(request) if row.organization_id == organization_id), None)
     if found is None or (wanted is not None and wanted != organization_id):
@@ -64,6 +97,13 @@ def enter(request: HttpRequest, organization_id: UUID | None) -> Current:
     entered = Current(found.organization, found.role)
     request.__dict__["_entered"] = entered
     return entered
+
+
+def _open(request: HttpRequest, here: Current) -> Current:
+    page = request.resolver_match.url_name if request.resolver_match else None
+    if here.organization.state in states.CLOSED and page not in OPEN_WHILE_CLOSED:
+        raise Closed(here)
+    return here
 
 
 def enter_by_name(request: HttpRequest, slug: str) -> Current:

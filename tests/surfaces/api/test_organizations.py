@@ -52,3 +52,19 @@ def test_who_only_looks_does_not_pay(cast: Cast, as_user: Callable[[User], Askin
     assert viewer.get(path).status_code == 200
     refused = viewer.post(f"{path}initiate_payment/", {"method": "fake"})
     assert refused.status_code == 403 and kind_of(refused) == "forbidden"
+
+
+def test_a_suspended_organization_changes_nothing_and_reads_on(
+    cast: Cast, as_user: Callable[[User], Asking], operator: Asking
+) -> None:
+    from parcelle.domain.tenancy import actions
+    from tests import people
+
+    instance = people.live_instance(cast.organization, cast.plan)
+    actions.change_state(cast.organization, to="suspended", actor="test", now=people.NOW)
+    path = f"/api/instances/{instance.pk}"
+    owner = as_user(cast.owner)
+    assert owner.get(path).status_code == 200
+    refused = owner.post(f"{path}/suspend")
+    assert refused.status_code == 403 and kind_of(refused) == "organization-closed"
+    assert operator.post(f"{path}/suspend").status_code == 202

@@ -14,6 +14,13 @@ class OrganizationCreated:
 
 
 @event
+class OrganizationStateChanged:
+    organization_id: UUID
+    before: str
+    after: str
+
+
+@event
 class MemberInvited:
     """Also for the same address again: `role` is the one that counts now."""
 

@@ -14,6 +14,9 @@ CHOICES = [
     (EXPIRED, _("Expired")),
 ]
 
+# Their members get in only to pay, to read their invoices and to leave.
+CLOSED = frozenset({SUSPENDED, CANCELLED, EXPIRED})
+
 TRANSITIONS = {
     PENDING: frozenset({ACTIVE, CANCELLED}),
     ACTIVE: frozenset({SUSPENDED, CANCELLED, EXPIRED}),

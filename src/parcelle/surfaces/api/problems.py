@@ -46,6 +46,11 @@ KINDS: dict[str, Kind] = {
         _("This token may not do that"),
         _("Use a token of an operator, or of an owner of the organization."),
     ),
+    "organization-closed": Kind(
+        403,
+        _("This organization is suspended, expired or cancelled"),
+        _("Pay what is open: orders, payments and invoices can still be used. Or write to us."),
+    ),
     "not-found": Kind(
         404,
         _("There is nothing here"),

@@ -29,6 +29,7 @@ from parcelle.surfaces.backoffice.changes import Changing
 from parcelle.surfaces.backoffice.credit_verbs import PAY_OUT
 from parcelle.surfaces.backoffice.filters import by_code
 from parcelle.surfaces.backoffice.money_verbs import spoken
+from parcelle.surfaces.backoffice.organization_verbs import CLOSE, OPEN_AGAIN
 from parcelle.surfaces.backoffice.provisioning import InstanceLines
 from parcelle.surfaces.backoffice.values import NOTHING, link_to, list_of, moment, number
 
@@ -94,7 +95,7 @@ def _standing(owed: Money) -> str:
 @admin.register(Organization)
 class OrganizationPage(Changing, Page):
     confirmation_columns = (_("Organization"), _("Account"))
-    actions_detail = ["pay_out_one"]
+    actions_detail = ["pay_out_one", "close_one", "open_one"]
     when_empty = _("A customer appears here with their first trial or order.")
     list_display = ["name", "state_badge", "slug", "members", "instances", "created"]
     list_filter = ["state", by_code("language", _("language"), words.LANGUAGES.items), "created_at"]
@@ -122,14 +123,25 @@ class OrganizationPage(Changing, Page):
         return ", ".join(_standing(owed) for _currency, owed in _owed(row)) or NOTHING
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Credit is paid out only where there is some."""
+        """Only what is possible: credit is paid out where there is some."""
         row = self.find(object_id)
         shown = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return shown if row is not None and PAY_OUT.foresee([row])[0].possible else []
+        verbs = {"pay_out_one": PAY_OUT, "close_one": CLOSE, "open_one": OPEN_AGAIN}
+        possible = [name for name, verb in verbs.items() if row is not None and verb.foresee([row])[0].possible]
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
+        return [each for each in shown if each.action_name.removeprefix(prefix) in possible]
 
     @action(description=_("Pay credit out"), url_path="pay-out", icon="account_balance_wallet")
     def pay_out_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, PAY_OUT)
+
+    @action(description=_("Suspend the organization"), url_path="close", icon="block")
+    def close_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, CLOSE)
+
+    @action(description=_("Open the organization again"), url_path="open-again", icon="check_circle")
+    def open_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.one(request, object_id, OPEN_AGAIN)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # A customer begins with a trial: with a person, a subscription and an instance.

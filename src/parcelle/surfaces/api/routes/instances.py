@@ -21,6 +21,7 @@ from parcelle.domain.catalog.queries import plan_to_try
 from parcelle.domain.provisioning import queries
 from parcelle.domain.provisioning.errors import InstanceBusy
 from parcelle.domain.provisioning.models import Instance, Operation
+from parcelle.domain.tenancy.states import CLOSED
 from parcelle.journeys import instance_control, signup
 from parcelle.surfaces import failures
 from parcelle.surfaces.api import tokens
@@ -41,7 +42,7 @@ from parcelle.surfaces.api.schemas import (
 
 router = Router(auth=tokens.BearerToken(), tags=["instances"], by_alias=True)
 
-_CHANGE = ("forbidden", "not-found", "instance-busy", "not-possible-now")
+_CHANGE = ("forbidden", "organization-closed", "not-found", "instance-busy", "not-possible-now")
 
 
 @router.post(
@@ -284,6 +285,9 @@ def _manageable(request: HttpRequest, instance_id: UUID) -> Instance:
     instance = _find(request, instance_id)
     if not tokens.may_manage(tokens.user_of(request), instance):
         raise Problem("forbidden")
+    assert instance.organization is not None
+    if instance.organization.state in CLOSED and not tokens.may_operate(tokens.user_of(request)):
+        raise Problem("organization-closed")
     return instance
 
 

@@ -8,8 +8,9 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from parcelle.domain.tenancy import queries
+from parcelle.domain.tenancy import permissions, queries
 from parcelle.domain.tenancy.models import Membership
+from parcelle.surfaces.current import Closed
 from parcelle.surfaces.portal.access import RoleRefused
 from parcelle.surfaces.portal.team_words import ROLES
 
@@ -31,6 +32,14 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
             ],
         }
         return render(request, "portal/role_refused.html", context, status=403)
+    if isinstance(exception, Closed):
+        closed = exception.here
+        context = {
+            "organization": closed.organization,
+            "state": closed.organization.state,
+            "may_pay": closed.may(permissions.PAY),
+        }
+        return render(request, "portal/closed.html", context, status=403)
     return render(request, "403.html", status=403)
 
 

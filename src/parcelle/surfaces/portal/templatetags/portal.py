@@ -41,7 +41,7 @@ def own_organizations(context: template.Context) -> dict[str, Any]:
     if request is None or len(rows) < 2:
         return {}
     try:
-        here = current.current(request)
+        here = current.whichever(request)
     except Http404:
         return {}
     assert here is not None
