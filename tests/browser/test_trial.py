@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -76,7 +77,9 @@ def test_a_french_visitor_gets_an_erp_and_signs_in_with_the_mailed_password(visi
         page.get_by_role("link", name=FRENCH.open).click()
     awa.sign_in_to_tryton(opened.value, mailed["user_name"], mailed["password"])
     # Nobody is told which other databases there are.
-    asked = page.request.post(mailed["address"], data={"id": 1, "method": "common.db.list", "params": []})
+    asked = page.request.post(
+        urljoin(mailed["address"], "/rpc/"), data={"id": 1, "method": "common.db.list", "params": []}
+    )
     assert asked.status == 403, asked.text()
 
     page.goto("/dashboard")

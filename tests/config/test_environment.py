@@ -45,14 +45,14 @@ def test_without_a_home_the_default_holds(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_number_that_is_none_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCELLE_PORT", "many")
-    with pytest.raises(SystemExit, match="PARCELLE_PORT must be a port from 1 to 65535, not 'many'"):
+    with pytest.raises(SystemExit, match="PARCELLE_PORT must be a port number from 1 to 65535, not 'many'"):
         environment.number("PARCELLE_PORT", 8000)
 
 
 @pytest.mark.parametrize("port", ["0", "32768", "-1"])
 def test_a_first_port_that_leaves_none_to_lease_is_one_sentence(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCELLE_FIRST_APPLICATION_PORT", port)
-    with pytest.raises(SystemExit, match=f"must be a port from 1 to 32767, not '{port}'"):
+    with pytest.raises(SystemExit, match=f"must be a port number from 1 to 32767, not '{port}'"):
         environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080)
     monkeypatch.setenv("PARCELLE_FIRST_APPLICATION_PORT", "32767")
     assert environment.first_port("PARCELLE_FIRST_APPLICATION_PORT", 8080) == 32767
@@ -61,12 +61,12 @@ def test_a_first_port_that_leaves_none_to_lease_is_one_sentence(port: str, monke
 WRONG = {
     "PARCELLE_INGRESS": ("nginx", "port, caddy or traefik"),
     "PARCELLE_EDGE_TLS": ("none", "internal or acme"),
-    "PARCELLE_EDGE_HTTPS_PORT": ("70000", "a port from 1 to 65535"),
+    "PARCELLE_EDGE_HTTPS_PORT": ("70000", "a port number from 1 to 65535"),
     "PARCELLE_LOG_LEVEL": ("loud", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     "PARCELLE_LOG_FORMAT": ("xml", "human or json"),
     "PARCELLE_LOG_FILE": ("/nowhere/at/all.log", "a file that can be written"),
     "PARCELLE_TIME_ZONE": ("Paris", "a time zone such as Europe/Paris"),
-    "PARCELLE_PORT": ("http", "a port from 1 to 65535"),
+    "PARCELLE_PORT": ("http", "a port number from 1 to 65535"),
     "PARCELLE_PUBLIC_URL": ("example.com", "an address that begins with https://"),
     "PARCELLE_SITE_ADDRESS": ("here", "a host and a port"),
     "PARCELLE_EDGE_ADDRESS": ("dsn", "“dns”, or a host and a port"),
@@ -120,3 +120,19 @@ def test_a_damaged_file_of_the_embedded_system_is_one_sentence(tmp_path: Path, t
         environment.read("PARCELLE_PORT")
     with pytest.raises(embedded.Refusal, match="put it back from a backup"):
         embedded.secrets_of(embedded.Home(tmp_path), port=8000)
+
+
+def test_a_start_asks_for_all_of_them_first(tmp_path: Path) -> None:
+    """Before there is a folder, a database or a process."""
+    told = subprocess.run(
+        [sys.executable, "-m", "parcelle.config.program", "up"],
+        env={**os.environ, "PARCELLE_HOME": str(tmp_path / "home"), "PARCELLE_TIME_ZONE": "Paris"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert told.stderr == (
+        "parcelle: PARCELLE_TIME_ZONE must be a time zone such as Europe/Paris or Africa/Douala, not 'Paris'.\n"
+    )
+    assert not (tmp_path / "home").exists()

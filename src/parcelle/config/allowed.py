@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,6 +37,14 @@ def fitting(name: str, text: str) -> str:
         raise refused(name, rule.words, text) from None
 
 
+def check(environment: Mapping[str, str]) -> None:
+    """Every setting that is given, before anything is started. Raises SystemExit for the first that cannot be used."""
+    # The folder of the log may be one that the first start makes.
+    for name in sorted(_RULES.keys() - {"PARCELLE_LOG_FILE"}):
+        if text := environment.get(name):
+            fitting(name, text)
+
+
 def refused(name: str, words: str, text: str) -> SystemExit:
     return SystemExit(f"parcelle: {name} must be {words}, not {text!r}.")
 
@@ -58,7 +66,7 @@ def _whole(least: int) -> Rule:
 
 
 def _port(last: int = 65535) -> Rule:
-    return Rule(f"a port from 1 to {last}", lambda text: str(_true(1 <= int(text) <= last, int(text))))
+    return Rule(f"a port number from 1 to {last}", lambda text: str(_true(1 <= int(text) <= last, int(text))))
 
 
 def _zone(text: str) -> str:

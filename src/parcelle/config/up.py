@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from parcelle.config import edge, environment
+from parcelle.config import allowed, edge, environment
 from parcelle.config.embedded import (
     APP,
     FRONT_DOOR,
@@ -77,11 +77,12 @@ class Site:
 
 def up() -> None:
     """Start everything: database, site, worker and every instance. Ctrl-C stops it again."""
+    allowed.check(os.environ)
     home = Home(environment.home())
     try:
         _obey_signals()
         # Asked of the process alone: the home's file holds what the start before this one was asked.
-        site = Site(os.environ.get("PARCELLE_BIND") or "127.0.0.1", _port(os.environ.get("PARCELLE_PORT") or "8000"))
+        site = Site(os.environ.get("PARCELLE_BIND") or "127.0.0.1", int(os.environ.get("PARCELLE_PORT") or "8000"))
         with _lock(home, site):
             _check_ground(home)
             _run(home, site)
@@ -110,12 +111,6 @@ def _free_space(home: Home) -> int:
 def _give_up(sentence: str) -> NoReturn:
     print(f"parcelle: {sentence}", file=sys.stderr)
     raise SystemExit(1)
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and 0 < int(text) < 65536:
-        return int(text)
-    raise Refusal(f"PARCELLE_PORT must be a port number from 1 to 65535, not {text!r}.")
 
 
 # An exception raised by a signal can fall into a place where Python only prints it (a finaliser, a callback):

@@ -222,7 +222,7 @@ def test_a_page_is_called_by_what_its_reader_reads_and_a_programs_words_are_labe
     html = unescape(operator.get(f"/admin/provisioning/operation/{operation.pk}/change/", **french).content.decode())
     title = html.partition("<title>")[2].partition("</title>")[0]
     assert "Création" in title and "create" not in title
-    assert 'Message d’origine\xa0: <q class="bo-original" lang="en">it broke</q>' in html
+    assert 'Message d’origine\xa0: <samp class="bo-original" lang="en">it broke</samp>' in html
     fact = Fact.objects.filter(name="InstanceRequested").first()
     assert fact
     html = operator.get(f"/admin/core/fact/{fact.pk}/change/", **french).content.decode()

@@ -57,7 +57,7 @@ def original(text: str) -> SafeString:
     if not text:
         return SafeString("")
     return format_html(
-        '<span class="bo-remark">{} <q class="bo-original" lang="en">{}</q></span>', _("In its own words:"), text
+        '<span class="bo-remark">{} <samp class="bo-original" lang="en">{}</samp></span>', _("In its own words:"), text
     )
 
 
