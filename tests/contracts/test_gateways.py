@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
+from django.utils import translation
 
 from parcelle.core.money import Money
-from parcelle.domain.billing import transfers
+from parcelle.domain.billing import transfers, webhooks
 from parcelle.domain.billing.gateways import GATEWAYS, fake
 from parcelle.domain.billing.gateways.base import (
     DECLINE_CODES,
@@ -21,6 +22,7 @@ from parcelle.domain.billing.gateways.base import (
     Declined,
     Forged,
     Gateway,
+    GatewayError,
     Instructions,
     Outcome,
     Paid,
@@ -30,7 +32,9 @@ from parcelle.domain.billing.gateways.base import (
     RefundRequest,
 )
 from parcelle.domain.billing.gateways.mtn_momo.gateway import MtnMomoGateway
-from parcelle.domain.billing.models import FakeCharge, Payment, Transfer
+from parcelle.domain.billing.models import FakeCharge, GatewayEvent, GatewaySettings, Payment, Transfer
+from parcelle.surfaces.backoffice.words import PAYMENT_REASONS
+from parcelle.surfaces.refusals import DECLINES, decline_sentence
 from tests import needs, people
 from tests.domain.billing import selling, transferring
 from tests.simulators import mtn_momo, mtn_momo_server, paypal, paypal_server, stripe
@@ -56,6 +60,10 @@ class Counter:
     foreign: str | None = None
     # Its messages are signed: one that was changed on the way is refused.
     signed: bool = True
+    # What an operator would have to enter.
+    values: Mapping[str, str] = field(default_factory=dict)
+    # The service does not answer the next call, or its answer is lost; None where it is in this house.
+    hangs_up: Callable[[bool], None] | None = None
 
 
 def _fake(_request: pytest.FixtureRequest) -> Counter:
@@ -75,6 +83,7 @@ def _fake(_request: pytest.FixtureRequest) -> Counter:
         decline=lambda charge: void(fake.decide(made(charge).pk, FakeCharge.DECLINED, code="not_enough_funds")),
         charges=FakeCharge.objects.count,
         message=message,
+        values={"secret": secret},
     )
 
 
@@ -90,10 +99,15 @@ def _stripe(request: pytest.FixtureRequest) -> Counter:
         server.pay_later(session)
         server.settle(session, paid=False, code="insufficient_funds")
 
+    values = {"secret_key": server.key, "webhook_secrets": server.webhook_secret, "api_url": server.url}
+
+    def hang_up(afterwards: bool) -> None:
+        server.faults.append(stripe.Fault("/v1/checkout/sessions", after=afterwards))
+
     return Counter(
-        gateway=GATEWAYS["stripe"](
-            {"secret_key": server.key, "webhook_secrets": server.webhook_secret, "api_url": server.url}, False
-        ),
+        gateway=GATEWAYS["stripe"](values, False),
+        values=values,
+        hangs_up=hang_up,
         amount=Money(5880, "EUR"),
         approve=lambda charge: server.pay(server.session_of(charge.payment_id)),
         decline=bounce,
@@ -146,8 +160,15 @@ def _paypal(request: pytest.FixtureRequest) -> Counter:
         body = at_paypal.message("CHECKOUT.ORDER.APPROVED").body
         return at_paypal.headers(body), body
 
+    values = paypal_server.settings_of(at_paypal)
+
+    def hang_up(afterwards: bool) -> None:
+        at_paypal.faults.append(paypal.Fault(r" /v2/checkout/orders", "lost" if afterwards else "cut"))
+
     return Counter(
-        gateway=GATEWAYS["paypal"](paypal_server.settings_of(at_paypal), False),
+        gateway=GATEWAYS["paypal"](values, False),
+        values=values,
+        hangs_up=hang_up,
         amount=Money(5880, "EUR"),
         approve=lambda charge: at_paypal.approve(at_paypal.order_of(charge.payment_id)),
         decline=lambda charge: at_paypal.approve(at_paypal.order_of(charge.payment_id), "PAYER_CANNOT_PAY"),
@@ -172,14 +193,21 @@ def void(_result: object) -> None:
 def _mtn_momo(request: pytest.FixtureRequest) -> Counter:
     needs.require("specs")
     momo = request.getfixturevalue("momo")
-    gateway = MtnMomoGateway.open(momo.settings(callback_host="localhost"), False)
+    values = momo.settings(callback_host="localhost")
+    gateway = MtnMomoGateway.open(values, False)
 
     def message(charge: Charge) -> tuple[Mapping[str, str], bytes]:
         path = momo.pushes[str(charge.key)].callback_url.removeprefix(f"{charge.webhook_url}/")
         return {":path": path}, json.dumps(momo.told(momo.pushes[str(charge.key)])).encode()
 
+    def hang_up(afterwards: bool) -> None:
+        verb = "GET" if momo.pushes else "POST"
+        momo.faults.append(mtn_momo.Fault(f"{verb} /collection/v1_0/requesttopay", "lost" if afterwards else "never"))
+
     return Counter(
         gateway=gateway,
+        values=values,
+        hangs_up=hang_up,
         amount=Money(32000, "XAF"),
         approve=lambda charge: momo.approve(charge.key),
         decline=lambda charge: momo.refuse(charge.key, code="NOT_ENOUGH_FUNDS"),
@@ -277,6 +305,54 @@ def test_p10_starting_twice_is_one_charge(counter: Counter, charge: Charge) -> N
     outcomes = [counter.gateway.start(charge) for _time in range(2)]
     assert outcomes[0] == outcomes[1]
     assert counter.charges() == 1
+
+
+@pytest.mark.parametrize("afterwards", [False, True])
+def test_p09_without_an_answer_nothing_is_settled_until_the_service_tells(
+    counter: Counter, charge: Charge, afterwards: bool
+) -> None:
+    if counter.hangs_up is None:
+        pytest.skip("this service is in the house and always answers")
+    counter.hangs_up(afterwards)
+    with pytest.raises(GatewayError) as lost:
+        counter.gateway.start(charge)
+    assert lost.value.unknown
+    charge = replace(charge, memo={**charge.memo, **lost.value.memo})
+    outcome = counter.gateway.fetch(charge)
+    assert isinstance(outcome, Redirect | Pending)
+    started = known(charge, outcome)
+    assert counter.charges() == 1
+    counter.approve(started)
+    counter.hangs_up(True)
+    with pytest.raises(GatewayError):
+        counter.gateway.fetch(started)
+    paid = counter.gateway.fetch(started)
+    assert isinstance(paid, Paid)
+    assert (paid.received, counter.charges()) == (counter.amount, 1)
+
+
+def test_p07_a_message_that_comes_twice_is_stored_once(counter: Counter, started: Charge) -> None:
+    if counter.message is None:
+        pytest.skip("this service sends no messages")
+    name = counter.gateway.name
+    GatewaySettings.objects.update_or_create(name=name, defaults={"enabled": True, "values": dict(counter.values)})
+    counter.approve(started)
+    headers, body = counter.message(started)
+    came = [webhooks.receive(name, headers=headers, body=body, now=people.NOW) for _time in range(3)]
+    assert came == [True, False, False]
+    assert GatewayEvent.objects.filter(gateway=name).count() == 1
+
+
+@pytest.mark.parametrize("code", sorted(DECLINE_CODES))
+def test_every_decline_has_words_in_both_languages(code: str) -> None:
+    said = {}
+    for language in ("fr", "en"):
+        with translation.override(language):
+            said[language] = decline_sentence(code), str(PAYMENT_REASONS[code])
+    assert code in DECLINES
+    for french, english in zip(said["fr"], said["en"], strict=True):
+        assert french.strip() and english.strip()
+        assert french != english
 
 
 def test_before_the_customer_does_anything_it_is_pending(counter: Counter, started: Charge) -> None:

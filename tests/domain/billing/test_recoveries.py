@@ -107,6 +107,23 @@ def test_what_is_won_back_settles_it(subscription: Subscription) -> None:
     assert told() == ["charged_back", "debt_settled"]
 
 
+def test_p05_p13_what_was_won_back_and_is_lost_again_in_the_same_case_is_owed_again(subscription: Subscription) -> None:
+    owner = subscription.organization_id
+    paid = books.balances(owner)["EUR"].minor
+    payment = take_back(subscription)
+    for turn in range(3):
+        now = DISPUTED + turn * 4 * DAY
+        if turn:
+            take_back(subscription, now=now)
+        tick([now])
+        assert (state(subscription), books.balances(owner)["EUR"].minor) == ("past_due", paid + 3600)
+        assert subscription.orders.get(kind=Order.RECOVERY, state="open").total_minor == 3600
+        payments.record(payment.pk, Paid(received=payment.amount, won=True), now=now + DAY)
+        tick([now + DAY])
+        assert (state(subscription), books.balances(owner)["EUR"].minor) == ("active", paid)
+    assert [order.state for order in subscription.orders.filter(kind=Order.RECOVERY)] == ["expired"] * 3
+
+
 def test_what_is_won_back_after_it_was_paid_again_is_credit(subscription: Subscription) -> None:
     payment = take_back(subscription)
     recoveries.ask(payment.pk, now=DISPUTED)

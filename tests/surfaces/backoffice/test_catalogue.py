@@ -61,8 +61,24 @@ def test_a_product_is_made_together_with_its_plan(operator: Client, cast: Cast) 
     assert (plan.product.blueprint, plan.product.pool_size, plan.trial_days) == ("plain", 2, 14)
 
 
+@pytest.mark.parametrize(("typed", "kept"), [("", None), ("5.5", "5.50"), ("20", "20.00")])
+def test_a_product_may_have_a_vat_rate_of_its_own(operator: Client, cast: Cast, typed: str, kept: str | None) -> None:
+    assert operator.post("/admin/catalog/product/add/", product_form(vat_rate=typed)).status_code == 302
+    rate = Product.objects.get(slug="books").vat_rate
+    assert (rate if rate is None else str(rate)) == kept
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"blueprint": "unknown"}, {"target_name": "unknown"}, {"pool_size": "51"}, {"pool_size": "-1"}]
+    "wrong",
+    [
+        {"blueprint": "unknown"},
+        {"target_name": "unknown"},
+        {"pool_size": "51"},
+        {"pool_size": "-1"},
+        {"vat_rate": "19"},
+        {"vat_rate": "0"},
+        {"vat_rate": "-5"},
+    ],
 )
 def test_a_product_runs_on_what_there_is(operator: Client, cast: Cast, wrong: dict[str, str]) -> None:
     answer = operator.post("/admin/catalog/product/add/", product_form(**wrong))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from parcelle.domain.billing import calendars
 from parcelle.domain.billing.models import Order
 from parcelle.domain.catalog.models import AddOn, AddOnPrice, Coupon, Feature, PlanFeature, Price
 from tests.domain.billing import selling
@@ -135,6 +136,58 @@ def test_a_feature_of_another_product_cannot_be_included(operator: Client, cast:
     form = added(lines(operator, page_of(cast)), "included", feature=str(other.pk))
     assert operator.post(page_of(cast), form).status_code == 200
     assert not PlanFeature.objects.exists()
+
+
+REMINDERS = {
+    "month": "10, 3",
+    "year": "60 30",
+    "charges": "0;4",
+    "after": "-",
+    "read_only": "2",
+    "grace": "5",
+    "grace_by_hand": "9",
+    "grace_charge_back": "0",
+}
+
+
+def test_the_calendar_of_a_plan_is_edited_in_days(operator: Client, cast: Cast, price: Price) -> None:
+    page = page_of(cast)
+    assert operator.post(page, lines(operator, page) | REMINDERS).status_code == 302
+    cast.plan.refresh_from_db()
+    stored = {
+        "month": [-10, -3],
+        "year": [-60, -30],
+        "charges": [0, 4],
+        "after": [],
+        "read_only": 2,
+        "grace": 5,
+        "grace_by_hand": 9,
+        "grace_charge_back": 0,
+    }
+    assert cast.plan.dunning == stored
+    assert calendars.of(cast.plan).month == (-10, -3)
+    # What is shown is what is stored, also when nothing of it is touched.
+    shown = operator.get(page).context["adminform"].form
+    assert [shown[name].value() for name in ("month", "year", "after")] == ["10, 3", "60, 30", "-"]
+    typed = {name: str(value) for name in REMINDERS if (value := shown[name].value()) is not None}
+    assert operator.post(page, lines(operator, page) | typed).status_code == 302
+    cast.plan.refresh_from_db()
+    assert cast.plan.dunning == stored
+    assert operator.post(page, lines(operator, page) | dict.fromkeys(REMINDERS, "")).status_code == 302
+    cast.plan.refresh_from_db()
+    assert cast.plan.dunning == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"month": "0"}, {"month": "often"}, {"year": "400"}, {"after": "-1"}, {"grace": "-1"}, {"read_only": "7"}],
+)
+def test_a_calendar_that_cannot_be_meant_is_refused(
+    operator: Client, cast: Cast, price: Price, wrong: dict[str, str]
+) -> None:
+    answer = operator.post(page_of(cast), lines(operator, page_of(cast)) | wrong)
+    assert answer.status_code == 200
+    assert answer.context["adminform"].form.errors.keys() == wrong.keys()
 
 
 def test_the_words_of_the_pricing_page_are_edited(operator: Client, cast: Cast, price: Price) -> None:

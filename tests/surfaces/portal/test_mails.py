@@ -22,6 +22,7 @@ CONTEXT: dict[str, Any] = {
     "trial_ends_at": "2026-04-01T09:00:00+00:00",
     "keep_until": "2026-05-01T09:00:00+00:00",
     "days_left": 7,
+    "add_ons": ["2 × Utilisateurs", "1 × Disque"],
     "plan": "Silver",
     "number": "CMD-2026-000042",
     "interval": "year",
@@ -70,6 +71,7 @@ KINDS = (
     *("renewal_automatic", "charge_declined", "renewal_too_late", "price_changing", "price_stays"),
     *("team_invitation", "team_news"),
     *("subscription_cancelled", "subscription_ending", "plan_changed", "plan_change_scheduled"),
+    *("add_ons_changed", "add_ons_scheduled"),
 )
 
 
@@ -106,6 +108,14 @@ def test_the_welcome_mail_says_all_that_is_needed(language: str) -> None:
         for needed in (CONTEXT["url"], "batiplus", "Kp7mWq2xRt9v", "/accounts/password/reset/", "/dashboard"):
             assert needed in part
     assert ("1er avril 2026" if language == "fr" else "1 April 2026") in text
+
+
+@pytest.mark.parametrize("kind", ["add_ons_changed", "add_ons_scheduled"])
+def test_add_ons_are_listed_and_none_are_said_to_be_none(kind: str) -> None:
+    for part in rendered(kind, "fr")[1:]:
+        assert "2 × Utilisateurs" in part
+        assert "1 × Disque" in part
+    assert "Aucun" in rendered(kind, "fr", add_ons=[])[1]
 
 
 def test_what_credit_has_paid_did_not_arrive() -> None:

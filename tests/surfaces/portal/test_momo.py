@@ -81,6 +81,10 @@ def test_a_number_that_cannot_pay_is_told_and_asked_for_again(
     page = text(response if response.status_code == 422 else client.get(f"/orders/{placed.pk}"))
     assert sentence in page
     assert "Comment souhaitez-vous payer" in page
+    if response.status_code == 422:
+        html = response.content.decode()
+        assert 'aria-describedby="id_phone_error id_phone_help" aria-invalid="true"' in html
+        assert 'class="form-control is-invalid" id="id_phone"' in html
     assert momo.pushes == {}
 
 

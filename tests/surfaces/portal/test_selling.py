@@ -237,6 +237,20 @@ def test_each_mistake_is_said_beside_its_field(client: Client, price: Price, sai
     assert not Order.objects.exists()
 
 
+@pytest.mark.parametrize(("name", "wrong"), [("terms", ""), ("country", "ZZ"), ("city", "")])
+def test_a_mistake_marks_its_field_for_everybody(client: Client, price: Price, name: str, wrong: str) -> None:
+    sent = {**SAID, "price": str(price.pk), "submission": str(uuid.uuid4()), name: wrong}
+    page = client.post("/register", {key: value for key, value in sent.items() if value}).content.decode()
+    [control] = [found for found in re.findall(r"<(?:input|select)[^>]*>", page) if f'name="{name}"' in found]
+    assert "is-invalid" in control
+    assert 'aria-invalid="true"' in control
+    [told_by] = re.findall(r'aria-describedby="([^"]+)"', control)
+    [said] = re.findall(rf'id="{told_by}">([^<]+)<', page)
+    assert said.strip()
+    fresh = client.get(f"/register?price={price.pk}").content.decode()
+    assert "is-invalid" not in fresh and "aria-invalid" not in fresh
+
+
 def test_vat_and_siren_are_tidied(client: Client, price: Price) -> None:
     placed = order(client, price, vat_number="fr 40 303 265 045", siren="303 265 045 00018")
     assert (placed.buyer["vat_number"], placed.buyer["siren"]) == ("FR40303265045", "303265045")

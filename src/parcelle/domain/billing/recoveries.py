@@ -54,7 +54,9 @@ def ask(payment_id: UUID, *, now: datetime) -> Order | None:
 
 
 def _request(payment: Payment) -> UUID:
-    return uuid5(payment.pk, f"recovery {payment.dispute}")
+    """Another one when what was won back is lost again, by the same name."""
+    times = ledger.times_charged_back(payment)
+    return uuid5(payment.pk, f"recovery {payment.dispute}" + (f" {times}" if times > 1 else ""))
 
 
 def _place(payment: Payment, order: Order, subscription: Subscription, *, request_id: UUID, now: datetime) -> Order:

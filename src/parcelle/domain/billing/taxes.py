@@ -25,6 +25,10 @@ DESTINATION_RATES = {
     }.items()
 }  # fmt: skip
 
+# What invoices may carry where a country says so: France with Corsica and its overseas departments (BR-FR-16), without
+# those that are history.
+RATES = {"FR": frozenset(Decimal(rate) for rate in ("20", "13", "10", "8.5", "5.5", "2.1", "1.75", "1.05", "0.9"))}
+
 # Categories of EN 16931: standard rate, reverse charge, exempt, outside the scope.
 STANDARD, REVERSE_CHARGE, EXEMPT, OUT_OF_SCOPE = "S", "AE", "E", "O"
 

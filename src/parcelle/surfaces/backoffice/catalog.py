@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -25,8 +26,10 @@ from unfold.widgets import (
 )
 
 from parcelle.core.money import Money, NotMoney, decimals
+from parcelle.domain.billing import sellers
 from parcelle.domain.billing import states as billing
 from parcelle.domain.billing.models import CouponUse, Order, Subscription
+from parcelle.domain.billing.taxes import RATES
 from parcelle.domain.catalog import actions, blueprints
 from parcelle.domain.catalog.blueprints import BlueprintError
 from parcelle.domain.catalog.models import AddOn, AddOnPrice, Coupon, Feature, Plan, PlanFeature, Price, Product
@@ -35,6 +38,7 @@ from parcelle.domain.provisioning.models import Instance, Target
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Lines, Page, TabularInline, counted
 from parcelle.surfaces.backoffice.changes import Changing
+from parcelle.surfaces.backoffice.plan_reminders import RemindersForm
 from parcelle.surfaces.backoffice.price_changes import ANNOUNCE
 from parcelle.surfaces.backoffice.values import NOTHING, list_of, number
 
@@ -68,6 +72,15 @@ class ProductForm(_Form):
                 present = [value] if (value := getattr(self.instance, name)) and value not in known else []
                 field.choices = [(value, value) for value in [*known, *present]]
 
+    def clean_vat_rate(self) -> Decimal | None:
+        """A rate that no invoice may carry would only be found out after it was sold."""
+        rate: Decimal | None = self.cleaned_data["vat_rate"]
+        known = RATES.get(sellers.current().country)
+        if rate is not None and (rate == 0 or (known is not None and rate not in known)):
+            sentence = _("This is no VAT rate of the seller’s country. Who charges no VAT says so under Seller.")
+            raise forms.ValidationError(sentence)
+        return rate
+
     def clean_blueprint(self) -> str:
         name = str(self.cleaned_data["blueprint"])
         try:
@@ -91,7 +104,7 @@ class ProductForm(_Form):
         return cleaned
 
 
-class PlanForm(ModelForm):  # type: ignore[type-arg]
+class PlanForm(RemindersForm):
     """A plan with its limits as numbers; an empty one leaves what the blueprint says."""
 
     memory_mb = forms.IntegerField(
@@ -107,8 +120,7 @@ class PlanForm(ModelForm):  # type: ignore[type-arg]
     pids = forms.IntegerField(label=_("Processes"), required=False, min_value=32, widget=UnfoldAdminIntegerFieldWidget)
     LIMITS = ("memory_mb", "cpus", "pids")
 
-    class Meta:
-        model = Plan
+    class Meta(RemindersForm.Meta):
         fields = [
             "product",
             "name",
@@ -176,6 +188,7 @@ class ProductPage(Page):
     prepopulated_fields = {"slug": ["name"]}
     fieldsets = [
         (None, {"fields": ["name", "slug", "tagline_fr", "tagline_en", "enabled", "position"]}),
+        (_("VAT"), {"fields": ["vat_rate"]}),
         (_("How it runs"), {"fields": ["blueprint", "target_name", "pool_size"]}),
     ]
 
@@ -395,6 +408,13 @@ class PlanPage(Changing, Priced):
         (None, {"fields": ["product", "name", "slug", "enabled", "position"]}),
         (_("On the pricing page"), {"fields": ["summary_fr", "summary_en", "popular", "on_request"]}),
         (_("Over time"), {"fields": ["trial_days", "retention_days", "trial_sleep_minutes", "sleep_minutes"]}),
+        (
+            _("Reminders of renewals"),
+            {
+                "fields": RemindersForm.CALENDAR,
+                "description": _("Around the day a period is to be paid. What is left empty is as the grey text says."),
+            },
+        ),
         (
             _("What one instance may use"),
             {

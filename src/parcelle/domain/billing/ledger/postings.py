@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from parcelle.core.money import Money
@@ -277,17 +277,33 @@ def _booked_on(payment: Payment) -> str:
 def charged_back(payment: Payment, order: Order, *, amount: Money, dispute: str, now: datetime) -> None:
     """The bank or service took a payment back: the customer owes it again. `dispute` is the service's name of it.
 
-    What nobody had looked at was never the customer's.
+    What nobody had looked at was never the customer's. What was won back may be lost again in the same case.
     """
-    key, rail = f"chargeback:{payment.pk}:{dispute}", accounts.rail(payment.gateway)
+    won = _cases(payment, LedgerTransaction.CHARGEBACK_WON, f"chargeback-won:{payment.pk}:{dispute}")
+    key, rail = _again(f"chargeback:{payment.pk}:{dispute}", won), accounts.rail(payment.gateway)
     to = _owed_again(payment)
     _move(payment, LedgerTransaction.CHARGEBACK, key, rail, -amount, to, order=order, now=now)
 
 
 def chargeback_won(payment: Payment, order: Order, *, amount: Money, dispute: str, now: datetime) -> None:
-    key, rail = f"chargeback-won:{payment.pk}:{dispute}", accounts.rail(payment.gateway)
+    lost = _cases(payment, LedgerTransaction.CHARGEBACK, f"chargeback:{payment.pk}:{dispute}")
+    key, rail = _again(f"chargeback-won:{payment.pk}:{dispute}", max(lost - 1, 0)), accounts.rail(payment.gateway)
     to = _owed_again(payment)
     _move(payment, LedgerTransaction.CHARGEBACK_WON, key, rail, amount, to, order=order, now=now)
+
+
+def times_charged_back(payment: Payment) -> int:
+    """How often the case that a payment is in, or was in last, was lost."""
+    return _cases(payment, LedgerTransaction.CHARGEBACK, f"chargeback:{payment.pk}:{payment.dispute}")
+
+
+def _cases(payment: Payment, kind: str, key: str) -> int:
+    booked = LedgerTransaction.objects.filter(subject_id=payment.pk, kind=kind)
+    return booked.filter(Q(key=key) | Q(key__startswith=f"{key}#")).count()
+
+
+def _again(key: str, times: int) -> str:
+    return f"{key}#{times + 1}" if times else key
 
 
 def _owed_again(payment: Payment) -> str:

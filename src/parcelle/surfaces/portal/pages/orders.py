@@ -123,7 +123,9 @@ def order(request: HttpRequest, order_id: UUID) -> HttpResponse:
     return _page(request, standing)
 
 
-def _page(request: HttpRequest, standing: Standing, *, alert: str = "", status: int = 200) -> HttpResponse:
+def _page(
+    request: HttpRequest, standing: Standing, *, alert: str = "", phone_error: str = "", status: int = 200
+) -> HttpResponse:
     if standing.order.state == order_states.FULFILLED and standing.order.instance_id:
         watching.remember(request, standing.order.instance_id)
         return redirect("deployment", instance_id=standing.order.instance_id)
@@ -132,6 +134,7 @@ def _page(request: HttpRequest, standing: Standing, *, alert: str = "", status: 
         "summary": Summary.of_order(standing.order),
         "methods": methods_for(standing.order) if standing.step == "pay" and standing.may_pay else [],
         "alert": alert,
+        "phone_error": phone_error,
         "chosen": request.POST.get("gateway", "") or (standing.payment.gateway if standing.payment else ""),
         "phone": request.POST.get("phone", standing.order.buyer.get("phone", "")),
         "phone_example": phones.example(standing.order.buyer.get("country", "")),
@@ -155,7 +158,8 @@ def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
             sentence = _(
                 "This telephone number is not complete. With its country code it always works: +237 6 71 23 45 67."
             )
-            return _page(request, _standing(request, known), alert=sentence, status=422)
+            marked = _("Please check the marked fields.")
+            return _page(request, _standing(request, known), alert=marked, phone_error=sentence, status=422)
     try:
         _payment, outcome = checkout.pay(order_id, gateway=method.name, details=details, now=timezone.now())
     except (OrderClosed, PaymentOpen):
