@@ -41,6 +41,16 @@ def test_p02_no_more_decimals_than_the_currency_has(amount: str | Decimal, curre
         Money.of(amount, currency)
 
 
+def test_p02_every_currency_has_so_many_decimals_and_no_more() -> None:
+    for currency in CURRENCIES:
+        least = Decimal(1).scaleb(-decimals(currency))
+        assert Money.of(least, currency).minor == 1
+        with pytest.raises(NotMoney):
+            Money.of(least / 10, currency)
+        for locale in ("fr", "en"):
+            assert parse(Money(-1, currency).format(locale), currency, locale) == Money(-1, currency)
+
+
 def test_p02_a_float_is_refused_wherever_it_comes_in() -> None:
     with pytest.raises(NotMoney):
         Money.of(10.0, "EUR")  # type: ignore[arg-type]

@@ -12,12 +12,13 @@ import pytest
 
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
-from parcelle.domain.billing import automatic, dunning, ledger, renewals, subscriptions
+from parcelle.domain.billing import automatic, dunning, ledger, renewals, subscriptions, trials
 from parcelle.domain.billing.ledger import postings
 from parcelle.domain.billing.ledger import queries as books
 from parcelle.domain.billing.models import DunningStep, LedgerTransaction, Order, Payment, SavedMethod, Subscription
 from parcelle.journeys import renewal
 from tests.domain.billing.subscribing import DAY, START, asked, pay, run, shop, subscribe
+from tests.people import Cast
 from tests.together import at_once, meeting
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_blueprints")]
@@ -183,3 +184,21 @@ def test_control_p05_without_the_lock_credit_is_used_twice(monkeypatch: pytest.M
     at_once([partial(renewals.renew, one.pk, now=START + 22 * DAY) for one in both]).all()
     used = sum(Order.objects.filter(kind=Order.RENEWAL).values_list("credit_minor", flat=True))
     assert used > 7200
+
+
+def test_p25_paying_and_the_end_of_a_trial_at_the_same_second_leave_one_paid_subscription(cast: Cast) -> None:
+    """Whoever is first: what was suspended a moment ago is taken up again, and what is paid does not end."""
+    price, organization = shop().bronze, cast.organization
+    trial = trials.start(organization=organization, plan=price.plan, now=START, actor="visitor")
+    assert trial.trial_ends_at is not None
+    ends = trial.trial_ends_at
+    at_once(
+        [
+            *[partial(trials.end, trial.pk, now=ends)] * 4,
+            partial(subscriptions.activate, organization=organization, plan=price.plan, price=price, now=ends),
+            *[partial(trials.end, trial.pk, now=ends)] * 4,
+        ]
+    ).all()
+    trial.refresh_from_db()
+    assert (trial.state, trial.suspended_at, trial.price) == ("active", None, price)
+    assert Fact.objects.filter(name="TrialEnded").count() <= 1

@@ -135,7 +135,7 @@ def test_p10_the_key_is_stored_before_the_call(monkeypatch: pytest.MonkeyPatch) 
     assert seen == [[(payment.pk, "submitted", payment.amount_minor, payment.currency)]]
 
 
-def test_p07_browser_webhook_and_sweeper_at_once_count_once() -> None:
+def test_p07_the_same_news_from_twenty_sides_at_once_counts_once() -> None:
     payment = attempt(order(open_shop()))
     at_once([partial(payments.record, payment.pk, FULL, now=LATER)] * 20).all()
     assert Fact.objects.filter(name="OrderPaid").count() == 1

@@ -18,7 +18,16 @@ from parcelle.domain.billing import invoicing
 from parcelle.domain.billing.invoicing import chain, numbering
 from parcelle.domain.billing.invoicing.content import Content
 from parcelle.domain.billing.invoicing.press import LibrariesMissing, Made, PressFailed
-from parcelle.domain.billing.models import BillingDetails, GatewaySettings, Invoice, InvoiceFile, NumberSeries, Seller
+from parcelle.domain.billing.models import (
+    BillingDetails,
+    ExchangeRate,
+    GatewaySettings,
+    Invoice,
+    InvoiceFile,
+    NumberSeries,
+    Seller,
+)
+from parcelle.domain.catalog.models import Product
 from tests.domain.billing import documents
 from tests.domain.billing.documents import TODAY, QuickPress
 from tests.people import NOW, Cast
@@ -301,16 +310,29 @@ def test_p17_the_database_refuses_every_change(cast: Cast, statement: str) -> No
 def test_p17_a_document_keeps_what_was_true_when_it_was_issued(cast: Cast) -> None:
     documents.vendor()
     documents.customer(cast.organization)
-    issued = documents.issue(cast.organization)
-    before = Content.read(Invoice.objects.get(pk=issued.pk).content), bytes(issued.file.pdf)
-    Seller.objects.update(name="Another", vat_rate=19)
-    BillingDetails.objects.update(name="Somebody else", city="Lyon")
-    cast.plan.product.name = "Renamed"
-    cast.plan.product.save()
+    ExchangeRate.objects.create(currency="USD", per_euro="1.08", source="BCE", dated=TODAY)
+    issued = documents.issue(cast.organization, documents.content(documents.line(4900, "USD")))
+    before = files_of(issued)
+    Seller.objects.update(name="Another", vat_rate=19, vat_number="", iban="")
+    BillingDetails.objects.update(name="Somebody else", city="Lyon", country="BE", vat_number="")
+    ExchangeRate.objects.update(per_euro="2")
+    Product.objects.update(name="Renamed", vat_rate="5.5")
     again = invoicing.finalise(issued.pk, press=QuickPress())
-    assert (Content.read(again.content), bytes(InvoiceFile.objects.get(pk=issued.pk).pdf)) == before
-    assert before[0].seller.name == "Atelier Logiciel"
-    assert before[0].buyer.city == "Nantes"
+    assert files_of(again) == before
+    said = before[0]
+    assert (said.seller.name, said.buyer.city) == ("Atelier Logiciel", "Nantes")
+    assert said.euros is not None
+    assert said.euros.per_euro == "1.08"
+    assert list(chain.verify()) == []
+    # What corrects it says the same of everybody, at the rate of that day.
+    note = invoicing.credit(issued.pk, key="later", reason="", now=NOW)
+    noted = files_of(invoicing.finalise(note.pk, clock=lambda: NOW, press=QuickPress()))[0]
+    assert (noted.seller, noted.buyer, noted.euros) == (said.seller, said.buyer, said.euros)
+
+
+def files_of(invoice: Invoice) -> tuple[Content, bytes, bytes, bytes]:
+    row = Invoice.objects.select_related("file").get(pk=invoice.pk)
+    return Content.read(row.content), bytes(row.file.pdf), bytes(row.file.xml), bytes(row.file.ubl)
 
 
 def test_the_account_of_bank_transfers_is_printed_where_the_seller_has_none(cast: Cast) -> None:

@@ -13,7 +13,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -99,6 +99,8 @@ class Life(RuleBasedStateMachine):
         self.block = transaction.atomic()
         self.block.__enter__()
         self.now = START
+        # What recurred at each moment, as it was known then.
+        self.recurred: dict[datetime, dict[str, int]] = {}
         # How long each subscription was not served, and how long it was before it was found out that nobody pays.
         self.off: defaultdict[Any, timedelta] = defaultdict(timedelta)
 
@@ -468,8 +470,19 @@ class Life(RuleBasedStateMachine):
         for one in Subscription.objects.select_related("price").filter(state__in=(states.ACTIVE, states.PAST_DUE)):
             assert one.price is not None
             sums[one.price.currency] += revenue.monthly(baskets.of(one)).minor
-        found = {currency: amount.minor for currency, amount in revenue.recurring(self.now).items() if amount}
+        found = self.recurring(self.now)
         assert found == {currency: minor for currency, minor in sums.items() if minor}
+        # The past stays as it was, and what happened since explains the difference.
+        self.recurred[self.now] = found
+        for moment, known in self.recurred.items():
+            assert self.recurring(moment) == known
+            for currency, parts in revenue.movements(moment, self.now).items():
+                change = sum(part.minor for part in parts.values())
+                assert known.get(currency, 0) + change == found.get(currency, 0)
+
+    @staticmethod
+    def recurring(at: datetime) -> dict[str, int]:
+        return {currency: amount.minor for currency, amount in revenue.recurring(at).items() if amount}
 
     def what_was_bought_is_allowed_and_invoiced(self) -> None:
         for one in Subscription.objects.filter(state__in=(states.ACTIVE, states.PAST_DUE)):

@@ -40,9 +40,17 @@ from parcelle.domain.billing.errors import ChangeRefused, NotActive, NotRenewabl
 from parcelle.domain.billing.gateways.base import Declined
 from parcelle.domain.billing.gateways.fake import FakeGateway
 from parcelle.domain.billing.ledger import queries as books
-from parcelle.domain.billing.models import DunningStep, Order, RevenueMovement, Subscription
+from parcelle.domain.billing.models import (
+    DunningStep,
+    Order,
+    Payment,
+    RevenueMovement,
+    SavedMethod,
+    Subscription,
+)
 from parcelle.domain.catalog.models import Coupon, Plan, Price
-from parcelle.journeys import renewal
+from parcelle.journeys import automatic_payment, renewal
+from parcelle.journeys import dunning as dunning_journey
 from tests.domain.billing.subscribing import (
     DAY,
     START,
@@ -633,6 +641,42 @@ def test_p26_one_that_fails_stops_nobody_and_says_why(bad: int) -> None:
     assert now_of(everybody[bad]).problem == ""
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("bad", [0, 1, 2])
+@pytest.mark.parametrize("what", ["reminders", "automatic"])
+def test_p26_one_unpaid_renewal_that_fails_stops_no_other(bad: int, what: str) -> None:
+    sold = shop()
+    everybody = [
+        subscribe(sold.silver if number == bad else sold.bronze, now=START + timedelta(minutes=number))
+        for number in range(3)
+    ]
+    late = START + 30 * DAY
+    renewal.run(now=late)
+    if what == "automatic":
+        for one in everybody:
+            SavedMethod.objects.create(
+                organization_id=one.organization_id,
+                payment=Payment.objects.get(order__subscription=one),
+                gateway="fake",
+                reference={"charge": "x"},
+                label="4242",
+                agreed_at=START,
+            )
+    Plan.objects.filter(pk=sold.silver.plan_id).update(dunning={"grace": "poisoned"})
+    journey = {"reminders": dunning_journey.run, "automatic": automatic_payment.run}[what]
+    assert journey(now=late)["failed"] == 1
+    for number, one in enumerate(everybody):
+        after = now_of(one)
+        assert ("grace is a number of days" in after.problem) is (number == bad)
+        if what == "reminders":
+            assert (after.state == "past_due") is (number != bad)
+        else:
+            order = one.orders.get(kind=Order.RENEWAL)
+            assert (order.state == "paid") is (number != bad)
+    Plan.objects.filter(pk=sold.silver.plan_id).update(dunning={})
+    assert journey(now=late)["failed"] == 0
+
+
 # --- P27: entitlement ---------------------------------------------------------------------------------------
 
 
@@ -645,6 +689,9 @@ def test_p26_one_that_fails_stops_nobody_and_says_why(bad: int) -> None:
         ({"state": "active", "cancel_at": START + DAY}, Right.RUNNING),
         ({"state": "active", "cancel_at": START}, Right.KEPT),
         ({"state": "past_due"}, Right.RUNNING),
+        ({"state": "past_due", "read_only_at": START}, Right.READ_ONLY),
+        ({"state": "past_due", "read_only_at": START, "cancel_at": START}, Right.KEPT),
+        ({"state": "active", "read_only_at": START}, Right.RUNNING),
         ({"state": "suspended", "suspended_at": START - 29 * DAY, "suspended_for": "unpaid"}, Right.KEPT),
         ({"state": "suspended", "suspended_at": START - 30 * DAY, "suspended_for": "unpaid"}, Right.NOTHING),
         ({"state": "suspended", "suspended_at": START - 999 * DAY, "suspended_for": "paused"}, Right.KEPT),
