@@ -33,6 +33,7 @@ from parcelle.domain.billing.gateways.base import (
 )
 from parcelle.domain.billing.gateways.mtn_momo.gateway import MtnMomoGateway
 from parcelle.domain.billing.models import FakeCharge, GatewayEvent, GatewaySettings, Payment, Transfer
+from parcelle.domain.billing.sentences import translated
 from parcelle.surfaces.backoffice.words import PAYMENT_REASONS
 from parcelle.surfaces.refusals import DECLINES, decline_sentence
 from tests import needs, people
@@ -413,3 +414,26 @@ def test_p06_refunds_never_exceed_the_charge(counter: Counter, paid: Charge) -> 
     assert counter.gateway.refund(paid, refund(whole, counter.amount.currency)).state == "failed"
     rest = counter.gateway.refund(paid, refund(whole - whole // 2, counter.amount.currency))
     assert rest.state in {"done", "pending"}
+
+
+WRONG: tuple[dict[str, str], ...] = (
+    {},
+    {"secret_key": "pk_test_1", "base_url": "http://elsewhere.example", "verification": "x", "environment": "moon"},
+    {"secret_key": "sk_test_1", "webhook_secrets": "x", "api_url": "https://x.example", "environment": "mtncameroon"},
+    {"holder": "Atelier", "iban": "FR00", "days": "x", "environment": "sandbox", "api_user": "me", "currency": "USD"},
+)
+
+
+@pytest.mark.parametrize("production", [False, True])
+@pytest.mark.parametrize("values", WRONG)
+@pytest.mark.parametrize("name", sorted(GATEWAYS))
+def test_what_is_wrong_with_settings_is_said_in_french_too(
+    name: str, values: dict[str, str], production: bool, db: None
+) -> None:
+    for sentence in GATEWAYS[name](values, production).problems():
+        with translation.override("fr"):
+            french = translated(sentence)
+        assert french.strip()
+        assert french != sentence
+        with translation.override("en"):
+            assert translated(sentence) == sentence

@@ -10,16 +10,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_noop as _
 from schwifty import BIC, IBAN
 from schwifty.exceptions import SchwiftyException
 
 from parcelle.core.money import Money, NotMoney, decimals
+from parcelle.domain.billing.sentences import Sentence
 
 _BIC = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 
 
 class Unreadable(ValueError):
-    """A setting does not say what it should; the text is for the operator."""
+    """A setting does not say what it should; the sentence is for the operator."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +48,9 @@ def iban(text: str) -> str:
         return str(IBAN(text).compact)
     except SchwiftyException:
         said = text.strip()
-        raise Unreadable(f"“{said}” is not a valid IBAN." if said else "The IBAN is missing.") from None
+        raise Unreadable(
+            Sentence(_("“%(said)s” is not a valid IBAN."), said=said) if said else Sentence(_("The IBAN is missing."))
+        ) from None
 
 
 def account(*, currency: str, number: str, bic: str = "", bank: str = "") -> Account:
@@ -55,7 +63,7 @@ def account(*, currency: str, number: str, bic: str = "", bank: str = "") -> Acc
         try:
             BIC(bic)
         except SchwiftyException:
-            raise Unreadable(f"“{bic}” is not a valid BIC.") from None
+            raise Unreadable(Sentence(_("“%(said)s” is not a valid BIC."), said=bic)) from None
     return Account(
         currency=currency,
         iban=compact,
@@ -78,7 +86,7 @@ def accounts(values: Mapping[str, str]) -> dict[str, Account]:
         bic = last if number and _BIC.fullmatch(last.upper()) and not last[:4].isdigit() else ""
         other = account(currency=currency.upper(), number="".join(number) if bic else rest, bic=bic)
         if other.currency in found:
-            raise Unreadable(f"There are two accounts for {other.currency}.")
+            raise Unreadable(Sentence(_("There are two accounts for %(currency)s."), currency=other.currency))
         found[other.currency] = other
     return found
 
@@ -92,9 +100,11 @@ def amounts(text: str) -> dict[str, Money]:
         try:
             amount = Money.of(re.sub(r"\s", "", number).replace(",", "."), currency.upper())
         except NotMoney:
-            raise Unreadable(f"“{entry}” is not a currency and an amount, such as EUR 5000.") from None
+            raise Unreadable(
+                Sentence(_("“%(said)s” is not a currency and an amount, such as EUR 5000."), said=entry)
+            ) from None
         if amount.minor < 0:
-            raise Unreadable(f"“{entry}” is negative.")
+            raise Unreadable(Sentence(_("“%(said)s” is negative."), said=entry))
         found[amount.currency] = amount
     return found
 
@@ -107,4 +117,4 @@ def _known(currency: str) -> None:
     try:
         decimals(currency)
     except NotMoney:
-        raise Unreadable(f"“{currency}” is not a currency.") from None
+        raise Unreadable(Sentence(_("“%(said)s” is not a currency."), said=currency)) from None

@@ -23,6 +23,7 @@ from unfold.widgets import (
 from parcelle.domain.billing import rails
 from parcelle.domain.billing.models import GatewaySettings
 from parcelle.domain.billing.rails import Setting
+from parcelle.domain.billing.sentences import translated
 from parcelle.surfaces.backoffice import gateway_words, words
 from parcelle.surfaces.backoffice.base import Page
 from parcelle.surfaces.backoffice.values import badge, list_of, page_of
@@ -179,7 +180,7 @@ class WayToPayPage(Page):
             return HttpResponseRedirect(list_of(GatewaySettings))
         found = rails.problems_of(row.name)
         for sentence in found:
-            messages.warning(request, sentence)
+            messages.warning(request, translated(sentence))
         if not found:
             messages.success(request, gettext("%(name)s is ready.") % {"name": self.title(row)})
         return HttpResponseRedirect(page_of(row))

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from parcelle.core.money import Money
 from parcelle.domain.billing import bank_accounts, references, transfer_states
@@ -33,6 +34,7 @@ from parcelle.domain.billing.gateways.base import (
     Setting,
 )
 from parcelle.domain.billing.models import Confirmation, Transfer
+from parcelle.domain.billing.sentences import Sentence
 
 DAYS = 14
 
@@ -77,26 +79,33 @@ class BankTransferGateway:
         return cls(values=values, production=production)
 
     def problems(self) -> list[str]:
-        found = []
+        found: list[str] = []
         if not 0 < len(self.holder) <= 70:
-            found.append("The account holder is missing, or longer than the 70 characters that banks transmit.")
+            found.append(
+                Sentence(_("The account holder is missing, or longer than the 70 characters that banks transmit."))
+            )
         for check in (self._check_accounts, self._check_rules):
             try:
                 check()
             except Unreadable as problem:
-                found.append(str(problem))
+                found.append(problem.sentence)
         return found
 
     def _check_accounts(self) -> None:
         for account in bank_accounts.accounts(self.values).values():
             if not account.bic:
-                raise Unreadable(f"The BIC of the {account.currency} account cannot be told from its IBAN: enter it.")
+                raise Unreadable(
+                    Sentence(
+                        _("The BIC of the %(currency)s account cannot be told from its IBAN: enter it."),
+                        currency=account.currency,
+                    )
+                )
 
     def _check_rules(self) -> None:
         for name in ("second_person_from", "tolerance"):
             bank_accounts.amounts(self.values.get(name, ""))
         if not 1 <= self.days <= 90:
-            raise Unreadable("A transfer is expected for 1 to 90 days.")
+            raise Unreadable(Sentence(_("A transfer is expected for 1 to 90 days.")))
 
     @property
     def days(self) -> int:

@@ -17,6 +17,7 @@ from uuid import UUID
 from django.conf import settings as site
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from parcelle.core.money import Money
 from parcelle.core.rows import insert_unless_taken
@@ -38,6 +39,7 @@ from parcelle.domain.billing.gateways.base import (
     Setting,
 )
 from parcelle.domain.billing.models import FakeCharge
+from parcelle.domain.billing.sentences import Sentence
 
 SIGNATURE = "x-test-payment-signature"
 
@@ -56,11 +58,11 @@ class FakeGateway:
         return cls(secret=values.get("secret", ""), production=production)
 
     def problems(self) -> list[str]:
-        found = []
+        found: list[str] = []
         if self.production:
-            found.append("The test payment takes no money: it cannot be for real money.")
+            found.append(Sentence(_("The test payment takes no money: it cannot be for real money.")))
         if not self.secret:
-            found.append("The test payment has no secret to sign its messages with.")
+            found.append(Sentence(_("The test payment has no secret to sign its messages with.")))
         return found
 
     def accepts(self, amount: Money, country: str) -> bool:

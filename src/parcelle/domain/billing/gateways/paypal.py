@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from parcelle.core.money import Money, NotMoney
 from parcelle.domain.billing.gateways import paypal_issues as issues
@@ -38,6 +39,7 @@ from parcelle.domain.billing.gateways.base import (
 from parcelle.domain.billing.gateways.paypal_api import Answer, Api, CredentialsRefused, Refused, encode
 from parcelle.domain.billing.gateways.paypal_messages import OF_ORDER, Judge, event_of, verification_body
 from parcelle.domain.billing.gateways.paypal_money import DECIMALS, from_wire, to_wire
+from parcelle.domain.billing.sentences import Sentence
 
 SANDBOX, LIVE = "https://api-m.sandbox.paypal.com", "https://api-m.paypal.com"
 # Three hours until the customer must be there, and three more until the order must be captured.
@@ -102,25 +104,31 @@ class PayPal:
     # --- settings ---------------------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
-        found = [
-            f"PayPal needs its setting {setting.name}."
+        found: list[str] = [
+            Sentence(_("PayPal needs its setting %(name)s."), name=setting.name)
             for setting in self.settings
             if setting.required and not getattr(self, setting.name)
         ]
         if self.verification not in {"offline", "online"}:
-            found.append("The verification of PayPal’s messages is either offline or online.")
+            found.append(Sentence(_("The verification of PayPal’s messages is either offline or online.")))
         if self.base_url and not _is_address(self.base_url):
-            found.append("The address of PayPal’s interface must begin with https://, or name this machine.")
+            found.append(
+                Sentence(_("The address of PayPal’s interface must begin with https://, or name this machine."))
+            )
         if self.production:
             found += self._not_for_real_money()
         return found or self._asked()
 
     def _not_for_real_money(self) -> list[str]:
-        found = []
+        found: list[str] = []
         if self.base_url not in {"", LIVE}:
-            found.append(f"For real money PayPal is asked at {LIVE} alone: empty the address.")
+            found.append(
+                Sentence(_("For real money PayPal is asked at %(address)s alone: empty the address."), address=LIVE)
+            )
         if self.trusted_hosts or self.trusted_ca:
-            found.append("For real money only PayPal’s own certificates count: empty trusted_hosts and trusted_ca.")
+            found.append(
+                Sentence(_("For real money only PayPal’s own certificates count: empty trusted_hosts and trusted_ca."))
+            )
         return found
 
     def _asked(self) -> list[str]:
@@ -129,21 +137,23 @@ class PayPal:
         except CredentialsRefused:
             return [self._whose_credentials()]
         except GatewayError as error:
-            return [f"PayPal cannot be asked: {error.detail}."]
+            return [Sentence(_("PayPal cannot be asked: %(detail)s."), detail=error.detail)]
         try:
             webhook = self.api.get(f"/v1/notifications/webhooks/{self.webhook_id}").data
         except Refused:
-            return ["PayPal knows no webhook with this webhook_id in this account."]
+            return [Sentence(_("PayPal knows no webhook with this webhook_id in this account."))]
         except GatewayError as error:
-            return [f"PayPal cannot be asked about the webhook: {error.detail}."]
+            return [Sentence(_("PayPal cannot be asked about the webhook: %(detail)s."), detail=error.detail)]
         names = {str(one.get("name")) for one in webhook.get("event_types", [])}
         wanted = (*issues.EVENTS, *(issues.VAULT_EVENTS if self.vault == "on" else ()))
         missing = [name for name in wanted if name not in names] if "*" not in names else []
-        return [f"The webhook at PayPal is not subscribed to {', '.join(missing)}."] if missing else []
+        if not missing:
+            return []
+        return [Sentence(_("The webhook at PayPal is not subscribed to %(names)s."), names=", ".join(missing))]
 
     def _whose_credentials(self) -> str:
         """Sandbox and real accounts are easily mixed up, so the other host is asked whether they are its own."""
-        refused = "PayPal refuses this client_id with this client_secret."
+        refused = Sentence(_("PayPal refuses this client_id with this client_secret."))
         if self.base_url:
             return refused
         try:
@@ -151,8 +161,8 @@ class PayPal:
         except GatewayError:
             return refused
         if self.production:
-            return "These are credentials of the sandbox, but PayPal is set to real money."
-        return "These are credentials for real money, but PayPal is set to the sandbox."
+            return Sentence(_("These are credentials of the sandbox, but PayPal is set to real money."))
+        return Sentence(_("These are credentials for real money, but PayPal is set to the sandbox."))
 
     def accepts(self, amount: Money, country: str) -> bool:
         try:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import stripe
+from django.utils.translation import gettext_noop as _
 from stripe import Charge as StripeCharge
 from stripe import Dispute, PaymentIntent, Refund
 from stripe.checkout import Session
@@ -40,6 +41,7 @@ from parcelle.domain.billing.gateways.base import (
     RefundRequest,
     Setting,
 )
+from parcelle.domain.billing.sentences import Sentence
 
 API = "https://api.stripe.com"
 DAY = 24 * 3600
@@ -215,21 +217,25 @@ class StripeGateway:
     def problems(self) -> list[str]:
         found = [*self._key_problems()]
         if not all(secret.startswith("whsec_") for secret in self.webhook_secrets):
-            found.append("A webhook secret of Stripe begins with whsec_: copy it from the endpoint's page.")
+            found.append(
+                Sentence(_("A webhook secret of Stripe begins with whsec_: copy it from the endpoint’s page."))
+            )
         if self.production and self.api_url != API:
-            found.append("Real money goes to Stripe's own address: leave the address empty.")
+            found.append(Sentence(_("Real money goes to Stripe’s own address: leave the address empty.")))
         return found or self._account_problems()
 
     def _key_problems(self) -> list[str]:
         kind, _underscore, mode = self.secret_key.partition("_")
         if kind == "pk":
-            return ["This is Stripe's publishable key: the secret key is wanted."]
+            return [Sentence(_("This is Stripe’s publishable key: the secret key is wanted."))]
         if kind not in {"sk", "rk"}:
-            return ["A secret key of Stripe begins with sk_ or rk_."]
+            return [Sentence(_("A secret key of Stripe begins with sk_ or rk_."))]
         wanted, other = ("live", "test") if self.production else ("test", "live")
         if mode.startswith(f"{other}_"):
-            return [f"This is a {other} key of Stripe, and {_MODES[wanted]} needs a {wanted} key."]
-        return [] if mode.startswith(f"{wanted}_") else [f"A {wanted} key of Stripe begins with {kind}_{wanted}_."]
+            return [Sentence(_MIXED_UP[wanted])]
+        if mode.startswith(f"{wanted}_"):
+            return []
+        return [Sentence(_("This key of Stripe should begin with %(start)s."), start=f"{kind}_{wanted}_")]
 
     def _account_problems(self) -> list[str]:
         try:
@@ -238,10 +244,10 @@ class StripeGateway:
             # A restricted key need not be allowed to see the balance; it is a key all the same.
             return []
         except stripe.AuthenticationError:
-            return ["Stripe does not know this secret key."]
+            return [Sentence(_("Stripe does not know this secret key."))]
         except stripe.StripeError as error:
-            return [f"Stripe cannot be asked: {_detail(error)}"]
-        return [] if balance.livemode == self.production else ["Stripe answers from its other mode."]
+            return [Sentence(_("Stripe cannot be asked: %(detail)s"), detail=_detail(error))]
+        return [] if balance.livemode == self.production else [Sentence(_("Stripe answers from its other mode."))]
 
     def accepts(self, amount: Money, country: str) -> bool:
         try:
@@ -515,7 +521,10 @@ class StripeGateway:
         raise Forged("the signature does not fit, or is too old")
 
 
-_MODES = {"live": "real money", "test": "trying it out"}
+_MIXED_UP = {
+    "live": _("This is a test key of Stripe, and real money needs a live key."),
+    "test": _("This is a live key of Stripe, and trying it out needs a test key."),
+}
 
 
 def _unanswered(error: stripe.StripeError) -> GatewayError:

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.utils.translation import gettext_noop as _
+
 from parcelle.domain.billing.gateways.base import GatewayError, Setting
 from parcelle.domain.billing.gateways.mtn_momo import markets
 from parcelle.domain.billing.gateways.mtn_momo.client import Client, NotAdmitted
+from parcelle.domain.billing.sentences import Sentence
 
 SETTINGS = (
     Setting(name="environment", kind="choice", choices=tuple(markets.MARKETS), default="sandbox"),
@@ -71,45 +74,62 @@ class Setup:
     def incoherent(self) -> list[str]:
         """Sandbox and real money are other hosts, keys and currencies; half of each is neither."""
         if self.market is markets.NOWHERE:
-            return [f"{self._given['environment']} is no target environment of MTN."]
-        found = []
+            name = self._given["environment"]
+            return [Sentence(_("%(name)s is no target environment of MTN."), name=name)]
+        found: list[str] = []
         elsewhere = not markets.belongs_to_mtn(self.url)
         if self.production and self.market.sandbox:
-            found.append("The sandbox takes no real money: choose the target environment of your country.")
+            found.append(Sentence(_("The sandbox takes no real money: choose the target environment of your country.")))
         if self.production and not self.url.startswith("https://"):
-            found.append("Real money needs https in base_url, or no base_url at all.")
+            found.append(Sentence(_("Real money needs https in base_url, or no base_url at all.")))
         if not self.production and not self.market.sandbox and not elsewhere:
-            found.append(f"{self.market.name} takes real money: switch “real money” on, or use the sandbox.")
+            found.append(
+                Sentence(
+                    _("%(name)s takes real money: switch “real money” on, or use the sandbox."), name=self.market.name
+                )
+            )
         if self.market.currency and self._given.get("currency", "").upper() not in {"", self.market.currency}:
-            found.append(f"{self.market.name} takes {self.market.currency} only: leave currency empty.")
+            found.append(
+                Sentence(
+                    _("%(name)s takes %(currency)s only: leave currency empty."),
+                    name=self.market.name,
+                    currency=self.market.currency,
+                )
+            )
         if not elsewhere and self.url != self.market.url:
-            found.append(f"{self.market.name} is not served by {self.url}: leave base_url empty.")
+            found.append(
+                Sentence(
+                    _("%(name)s is not served by %(url)s: leave base_url empty."), name=self.market.name, url=self.url
+                )
+            )
         return found
 
     def _incomplete(self) -> list[str]:
-        found = [
-            f"{setting.name} is missing."
+        found: list[str] = [
+            Sentence(_("%(name)s is missing."), name=setting.name)
             for setting in SETTINGS
             if setting.required and not setting.default and not self._given.get(setting.name)
         ]
         if self.market.name and not self.currency:
-            found.append(f"Ask MTN which currency {self.market.name} takes, and set it as currency.")
+            found.append(
+                Sentence(_("Ask MTN which currency %(name)s takes, and set it as currency."), name=self.market.name)
+            )
         user = self._given.get("api_user", "")
         if user and not _is_uuid4(user):
-            found.append("api_user is no UUID of version 4: make one with `parcelle momo apiuser`.")
+            found.append(Sentence(_("api_user is no UUID of version 4: make one with `parcelle momo apiuser`.")))
         if "/" in self.callback_host or ":" in self.callback_host:
-            found.append("callback_host is a host name alone, such as example.com.")
+            found.append(Sentence(_("callback_host is a host name alone, such as example.com.")))
         return found
 
     def _not_admitted(self) -> list[str]:
-        found = []
+        found: list[str] = []
         for client in (self.collection, *([self.disbursement] if self.refunds else [])):
             try:
                 client.sign_in()
             except NotAdmitted as refused:
-                found.append(f"{refused.detail}.")
+                found.append(Sentence(_("MTN does not admit us: %(detail)s."), detail=refused.detail))
             except GatewayError as error:
-                found.append(f"MTN does not answer: {error.detail}.")
+                found.append(Sentence(_("MTN does not answer: %(detail)s."), detail=error.detail))
         return found
 
     # --- callbacks ------------------------------------------------------------------------------------------
