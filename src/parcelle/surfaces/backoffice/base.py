@@ -13,6 +13,7 @@ from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -165,6 +166,8 @@ class Page(Readable, ModelAdmin):
         if row is not None:
             context["subtitle"] = self.called(row)
             context["original"] = _Called(row, context["subtitle"])
+            # Django's "View %s" does not know the nouns of other languages: "Affichage de opération".
+            context["title"] = capfirst(self.opts.verbose_name)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def find(self, object_id: str) -> Any:
