@@ -52,8 +52,17 @@ def test_the_seller_is_one_row_that_says_whether_it_is_complete(cast: Cast, olga
     kept = Seller.objects.get()
     assert (kept.siren, kept.vat_number) == (documents.VENDOR["siren"], documents.VENDOR["vat_number"])
     assert (kept.iban, kept.bic) == (documents.VENDOR["iban"], documents.VENDOR["bic"])
-    for wrong in ({"siren": "123456789"}, {"iban": "FR7630006000011234567890188"}, {"vat_number": "FR00732829320"}):
+    refused: tuple[dict[str, str], ...] = (
+        {"siren": "123456789"},
+        {"iban": "FR7630006000011234567890188"},
+        {"vat_number": "FR00732829320"},
+        {"vat_rate": "19"},
+        {"vat_rate": "0"},
+    )
+    for wrong in refused:
         assert olga.post("/admin/billing/seller/1/change/", {**filled_in, **wrong}).status_code == 200
+    exempt = {**filled_in, "vat_rate": "0", "vat_exempt": "on"}
+    assert olga.post("/admin/billing/seller/1/change/", exempt).status_code == 302
     assert "Oui" in page(olga, "seller/")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -113,7 +114,8 @@ def render(message: Message) -> EmailMultiAlternatives:
     context["public_url"] = settings.PUBLIC_URL
     with translation.override(message.language):
         mail = EmailMultiAlternatives(
-            subject=" ".join(render_to_string(f"{folder}.subject.txt", context).split()),
+            # One line; but the no-break spaces of French stay.
+            subject=re.sub(r"[ \t\r\n]+", " ", render_to_string(f"{folder}.subject.txt", context)).strip(" "),
             body=render_to_string(f"{folder}.txt", context),
             to=[message.to],
             reply_to=[context["reply_to"]] if "reply_to" in context else None,

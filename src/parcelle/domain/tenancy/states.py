@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 PENDING, ACTIVE, SUSPENDED, CANCELLED, EXPIRED = "pending", "active", "suspended", "cancelled", "expired"
 
 CHOICES = [
-    (PENDING, _("Pending")),
-    (ACTIVE, _("Active")),
-    (SUSPENDED, _("Suspended")),
-    (CANCELLED, _("Cancelled")),
-    (EXPIRED, _("Expired")),
+    (PENDING, pgettext_lazy("an organization", "Pending")),
+    (ACTIVE, pgettext_lazy("an organization", "Active")),
+    (SUSPENDED, pgettext_lazy("an organization", "Suspended")),
+    (CANCELLED, pgettext_lazy("an organization", "Cancelled")),
+    (EXPIRED, pgettext_lazy("an organization", "Expired")),
 ]
 
 # Their members get in only to pay, to read their invoices and to leave.

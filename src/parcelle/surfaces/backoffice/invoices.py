@@ -34,7 +34,7 @@ from parcelle.domain.billing.models import (
     Seller,
     VatCheck,
 )
-from parcelle.domain.billing.taxes import EU
+from parcelle.domain.billing.taxes import EU, RATES
 from parcelle.journeys import invoices as journeys
 from parcelle.surfaces.backoffice import words
 from parcelle.surfaces.backoffice.base import Page, Record, as_uuid
@@ -348,6 +348,10 @@ class SellerForm(forms.ModelForm):  # type: ignore[type-arg]
                 said["vat_number"] = vat_numbers.tidy(said["vat_number"], said["country"])
             except ValueError:
                 self.add_error("vat_number", _("This VAT number does not fit the country."))
+        # A rate that no invoice may carry would only be found out after something was sold.
+        known = RATES.get(said.get("country", ""))
+        if known is not None and not said.get("vat_exempt") and said.get("vat_rate", min(known)) not in known:
+            self.add_error("vat_rate", _("This is no VAT rate of the country. Who charges no VAT ticks the exemption."))
         return said
 
     def _tidied(self, name: str, tidy: Callable[[str], str], sentence: Any) -> str:

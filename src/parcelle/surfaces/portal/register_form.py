@@ -19,6 +19,7 @@ from parcelle.domain.billing.invoicing import details
 from parcelle.domain.billing.models import BillingDetails
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.taxes import EU
+from parcelle.domain.tenancy.models import Organization
 
 # Where most customers are; the rest of the world follows by name.
 _FIRST = ("FR", "BE", "CH", "LU", "CM", "CI", "SN", "BJ", "TG", "BF", "ML", "GA", "CG", "CD", "MA", "TN", "DZ")
@@ -105,7 +106,10 @@ class RegisterForm(forms.Form):
     terms = forms.BooleanField(error_messages={"required": _("Please accept the terms and conditions")})
     submission = forms.UUIDField(widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, user: User | None, country: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, user: User | None, country: str, organization: Organization | None = None, **kwargs: Any
+    ) -> None:
+        """`organization` is the one that is bought for, when it is known."""
         super().__init__(*args, **kwargs)
         self.fields["country"].initial = country
         if user is not None:
@@ -113,9 +117,9 @@ class RegisterForm(forms.Form):
                 self.fields[name].initial = getattr(user, name)
             self.fields["email"].initial = user.email
             self.fields["email"].disabled = True
-            membership = user.memberships.select_related("organization").order_by("created_at").first()
-            self.fields["company"].initial = membership.organization.name if membership else ""
-            self._known(details.of(membership.organization) if membership else None)
+        if organization is not None:
+            self.fields["company"].initial = organization.name
+            self._known(details.of(organization))
 
     def _known(self, known: BillingDetails | None) -> None:
         """What their invoices say already is not typed again."""

@@ -23,13 +23,11 @@ from parcelle.domain.accounts.models import User
 from parcelle.domain.billing import baskets, orders, sellers, vat_numbers
 from parcelle.domain.billing.baskets import Basket
 from parcelle.domain.billing.errors import AddOnRefused, CouponRefused, NotOnSale
-from parcelle.domain.billing.invoicing import details
 from parcelle.domain.billing.orders import Buyer
 from parcelle.domain.billing.quotes import yearly_saving
 from parcelle.domain.billing.taxes import EU
 from parcelle.domain.catalog import offers
 from parcelle.domain.catalog.models import Price
-from parcelle.domain.tenancy.models import Organization
 from parcelle.journeys import checkout
 from parcelle.surfaces import current
 from parcelle.surfaces.portal import visitor
@@ -43,19 +41,6 @@ _PER_HOUR = 30
 _CODES_PER_HOUR = 60
 
 
-class _Form(RegisterForm):
-    """Filled in with what is known about the organization that is bought for."""
-
-    def __init__(self, *args: Any, user: User | None, country: str, organization: Organization | None, **kwargs: Any):
-        super().__init__(*args, user=user, country=country, **kwargs)
-        if user is not None:
-            self.fields["country"].initial = country
-            self.fields["company"].initial = organization.name if organization else ""
-            for name in ("address", "postcode", "city", "siren", "vat_number"):
-                self.fields[name].initial = ""
-            self._known(details.of(organization) if organization else None)
-
-
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def register(request: HttpRequest) -> HttpResponse:
@@ -67,10 +52,9 @@ def register(request: HttpRequest) -> HttpResponse:
     organization = current.buys_for(request)
     if request.method != "POST":
         first = {"submission": uuid.uuid4(), "coupon": request.GET.get("coupon", "")[:40]}
-        return _page(
-            request, _Form(user=user, country=_country(request), organization=organization, initial=first), price
-        )
-    form = _Form(visitor.posted(request), user=user, country=_country(request), organization=organization)
+        form = RegisterForm(user=user, country=_country(request), organization=organization, initial=first)
+        return _page(request, form, price)
+    form = RegisterForm(visitor.posted(request), user=user, country=_country(request), organization=organization)
     # Without JavaScript a button asks for the sum anew, another for the other interval, and nothing is ordered.
     if "preview" in request.POST or "other" in request.POST:
         form.errors.clear()
