@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 
@@ -11,7 +12,7 @@ from parcelle.core.rows import insert
 from parcelle.core.states import move
 from parcelle.domain.accounts.models import User
 from parcelle.domain.tenancy import states
-from parcelle.domain.tenancy.events import OrganizationCreated, OrganizationStateChanged
+from parcelle.domain.tenancy.events import OrganizationChanged, OrganizationCreated, OrganizationStateChanged
 from parcelle.domain.tenancy.models import Membership, Organization
 from parcelle.domain.tenancy.names import store_under_free_name
 
@@ -24,6 +25,21 @@ def create_organization(*, name: str, slug: str, owner: User, language: str, now
     insert(Membership(organization=organization, user=owner, role=Membership.OWNER, created_at=now))
     events.record(OrganizationCreated(organization_id=organization.pk, slug=organization.slug), now=now, actor=actor)
     return organization
+
+
+@transaction.atomic
+def change_details(organization_id: UUID, *, actor: str, now: datetime, **details: str) -> bool:
+    """Sets `name` or `language`; its short name and addresses stay. False, and nothing recorded, without a change."""
+    row = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
+    after = {name: value for name, value in details.items() if getattr(row, name) != value}
+    if not after:
+        return False
+    before = {name: str(getattr(row, name)) for name in after}
+    for name, value in after.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(after))
+    events.record(OrganizationChanged(organization_id=row.pk, before=before, after=after), now=now, actor=actor)
+    return True
 
 
 @transaction.atomic

@@ -21,6 +21,15 @@ class OrganizationStateChanged:
 
 
 @event
+class OrganizationChanged:
+    """`before` and `after` hold what was changed: `name`, `language`."""
+
+    organization_id: UUID
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+@event
 class MemberInvited:
     """Also for the same address again: `role` is the one that counts now."""
 

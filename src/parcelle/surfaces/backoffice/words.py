@@ -223,6 +223,7 @@ FACTS: Words = {
     "MaintenanceEnded": _("Maintenance ended"),
     "OperationFailed": _("Operation failed"),
     "OrganizationCreated": _("Organization created"),
+    "OrganizationChanged": _("Details of an organization changed"),
     "OrganizationStateChanged": _("Organization suspended, or open again"),
     "MemberInvited": _("Member invited"),
     "InvitationRevoked": _("Invitation revoked"),
