@@ -9,31 +9,29 @@ from threading import Lock
 from django.conf import settings
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import get_token
 
-# Stands in a kept page where each visitor's own token goes.
-TOKEN = "csrf-token-of-this-visitor"  # noqa: S105
 _MOST, _LONGEST = 200, 200
-_pages: OrderedDict[Hashable, str] = OrderedDict()
+_pages: OrderedDict[Hashable, bytes] = OrderedDict()
 _lock = Lock()
 
 
-def page(request: HttpRequest, key: Hashable, render: Callable[[str], HttpResponse]) -> HttpResponse:
-    """The kept page, or what `render` makes with the token it is given. `key`: everything that the page depends on.
+def page(request: HttpRequest, key: Hashable, render: Callable[[], HttpResponse]) -> HttpResponse:
+    """The kept page, or what `render` makes. `key`: everything that the page depends on.
 
-    A visitor of whom anything is known gets a page of their own.
+    Such a page has no form that needs a token of its visitor. A visitor of whom anything is known gets a page of their
+    own.
     """
     known = settings.SESSION_COOKIE_NAME in request.COOKIES or CookieStorage.cookie_name in request.COOKIES
     if known or len(request.get_full_path()) > _LONGEST:
-        return render(get_token(request))
+        return render()
     with _lock:
         html = _pages.get(key)
         if html is not None:
             _pages.move_to_end(key)
     if html is None:
-        html = render(TOKEN).content.decode()
+        html = render().content
         with _lock:
             _pages[key] = html
             while len(_pages) > _MOST:
                 _pages.popitem(last=False)
-    return HttpResponse(html.replace(TOKEN, get_token(request)))
+    return HttpResponse(html)

@@ -64,10 +64,10 @@ def pricing(request: HttpRequest) -> HttpResponse:
     country = request.headers.get(settings.COUNTRY_HEADER or "-", "")
     countries = (country, *visitor.territories(request))
     key = (offers.version(), request.get_full_path(), get_language(), countries)
-    return kept.page(request, key, lambda token: _page(request, token, countries))
+    return kept.page(request, key, lambda: _page(request, countries))
 
 
-def _page(request: HttpRequest, token: str, countries: Sequence[str]) -> HttpResponse:
+def _page(request: HttpRequest, countries: Sequence[str]) -> HttpResponse:
     currencies = offers.currencies()
     currency = _choice(request.GET.get("currency"), currencies) or local_currency(countries, currencies)
     interval = _choice(request.GET.get("interval"), [Price.MONTH, Price.YEAR]) or Price.MONTH
@@ -79,7 +79,6 @@ def _page(request: HttpRequest, token: str, countries: Sequence[str]) -> HttpRes
         "interval": interval,
         "best_saving": max((section.best_saving for section in sections), default=0),
         "language": get_language(),
-        "csrf_token": token,
     }
     return render(request, "portal/pricing.html", context)
 
