@@ -28,10 +28,12 @@ from parcelle.domain.provisioning.models import Instance, Operation, Target
 from parcelle.domain.provisioning.providers.base import Progress, Spec
 from parcelle.domain.provisioning.providers.null import NullProvider
 from parcelle.domain.provisioning.workflows import WORKFLOWS
+from parcelle.domain.tenancy.actions import change_state
 from parcelle.domain.tenancy.models import Membership, Organization
 from parcelle.journeys.signup import (
     AlreadySubscribed,
     NameTaken,
+    OrganizationClosed,
     RegistrationFailed,
     Started,
     TrialRequest,
@@ -181,6 +183,13 @@ def test_a_customer_with_a_live_subscription_is_told_its_name(cast: Cast, state:
     with nothing_stored(), pytest.raises(AlreadySubscribed) as caught:
         start(cast.plan, email=cast.owner.email)
     assert caught.value.plan == "Essai"
+
+
+@pytest.mark.parametrize("actor", ["visitor", "cli"])
+def test_nothing_begins_for_a_closed_organization(cast: Cast, actor: str) -> None:
+    change_state(cast.organization, to="suspended", actor="test", now=NOW)
+    with nothing_stored(), pytest.raises(OrganizationClosed):
+        start(cast.plan, email=cast.owner.email, actor=actor)
 
 
 @pytest.mark.parametrize("state", ["suspended", "ended"])

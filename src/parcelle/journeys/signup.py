@@ -22,6 +22,7 @@ from parcelle.domain.provisioning.errors import NameTaken, ProvisioningError
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.tenancy import actions as tenancy
 from parcelle.domain.tenancy import queries as organizations
+from parcelle.domain.tenancy import states as organization_states
 from parcelle.domain.tenancy.models import Organization
 from parcelle.domain.tenancy.names import slugify
 from parcelle.journeys import customers
@@ -82,6 +83,10 @@ class TrialUsed(Exception):
         self.plan = plan
 
 
+class OrganizationClosed(Exception):
+    """This customer's organization is suspended, expired or cancelled."""
+
+
 class RegistrationFailed(Exception):
     """Nothing was stored. `code` names the sentence: not_on_sale, not_provided or not_stored.
 
@@ -96,7 +101,9 @@ class RegistrationFailed(Exception):
 
 
 def start_trial(request: TrialRequest, *, now: datetime) -> Started:
-    """All or nothing: raises AlreadySubscribed, TrialUsed, RegistrationFailed, and NameTaken for a given slug."""
+    """All or nothing: raises AlreadySubscribed, TrialUsed, OrganizationClosed, RegistrationFailed, and NameTaken for a
+    given slug.
+    """
     try:
         with transaction.atomic(), events.together():
             return _register(_tidy(request), now=now)
@@ -208,6 +215,8 @@ def _organization(request: TrialRequest, user: User, *, new_user: bool, plan: Pl
             now=now,
             actor=request.actor,
         )
+    if known.state in organization_states.CLOSED:
+        raise OrganizationClosed
     live = billing.live_subscription(known.pk)
     if live is not None:
         raise AlreadySubscribed(live.plan.name)
@@ -235,6 +244,7 @@ def retry(instance_id: UUID, *, actor: str, now: datetime) -> None:
 __all__ = [
     "AlreadySubscribed",
     "NameTaken",
+    "OrganizationClosed",
     "RegistrationFailed",
     "Started",
     "TrialRequest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import unescape
 from typing import Any
 
@@ -78,3 +79,14 @@ def test_it_is_opened_again_and_known_who_did_it(cast: Cast) -> None:
     actions.change_state(cast.organization, to="cancelled", actor="test", now=NOW)
     with pytest.raises(IllegalTransition):
         actions.change_state(cast.organization, to="active", actor="test", now=NOW)
+
+
+def test_a_visitor_with_the_address_of_a_closed_one_is_led_to_its_page(cast: Cast, client: Client) -> None:
+    actions.change_state(cast.organization, to="suspended", actor="test", now=NOW)
+    page = client.get("/trial")
+    found = re.search(r'name="submission" value="([^"]+)"', text_of(page))
+    assert found
+    said = {"last_name": "Diop", "first_name": "Awa", "company": "Diop", "phone": "0612345678", "terms": "on"}
+    answer = client.post("/trial", {**said, "email": cast.owner.email, "plan": cast.plan.pk, "submission": found[1]})
+    assert answer.status_code == 409 and "Connectez-vous pour savoir pourquoi" in text_of(answer)
+    assert "/accounts/login/?next=/dashboard" in text_of(answer)

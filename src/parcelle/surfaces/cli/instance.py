@@ -76,6 +76,8 @@ def create(
         fail(f"The name {name} is taken: choose another one.")
     except signup.AlreadySubscribed as refused:
         fail(f"{email} already has an active subscription ({refused.plan}).")
+    except signup.OrganizationClosed:
+        fail(f"The organization of {email} is suspended, expired or cancelled: open it again in the back office first.")
     except signup.TrialUsed as refused:
         fail(f"{email} has already used the free trial ({refused.plan}).")
     except signup.RegistrationFailed as failure:

@@ -54,6 +54,7 @@ _CHANGE = ("forbidden", "organization-closed", "not-found", "instance-busy", "no
         "invalid-request",
         "malformed-json",
         "forbidden",
+        "organization-closed",
         "name-taken",
         "already-subscribed",
         "trial-used",
@@ -81,6 +82,8 @@ def create(request: HttpRequest, response: HttpResponse, body: CreateInstance) -
     except signup.AlreadySubscribed as refused:
         detail = _("You already have an active subscription (%(plan)s)") % {"plan": refused.plan}
         raise Problem("already-subscribed", detail) from None
+    except signup.OrganizationClosed:
+        raise Problem("organization-closed") from None
     except signup.TrialUsed as refused:
         detail = _("You have already used your free trial (%(plan)s). Write to us to go on.") % {"plan": refused.plan}
         raise Problem("trial-used", detail) from None

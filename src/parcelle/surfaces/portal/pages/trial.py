@@ -53,6 +53,9 @@ def trial(request: HttpRequest) -> HttpResponse:
     except signup.AlreadySubscribed as refused:
         sentence = _("You already have an active subscription (%(plan)s)") % {"plan": refused.plan}
         return _page(request, form, alerts=[sentence], status=409, known=True)
+    except signup.OrganizationClosed:
+        sentence = _("The customer space of this address is closed. Sign in to see why and what to do.")
+        return _page(request, form, alerts=[sentence], status=409, known=True)
     except signup.TrialUsed as refused:
         sentence = _("You have already used your free trial (%(plan)s). Write to us to continue.") % {
             "plan": refused.plan
