@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from parcelle.surfaces import current
 
 # Pages about a whole organization: each shows the same of the next one. Any other is about something of the last one.
-_STAYS = frozenset({"dashboard", "billing", "team", "pricing", "register", "landing"})
+_STAYS = frozenset({"dashboard", "billing", "team", "settings", "pricing", "register", "landing"})
 
 
 @login_required
