@@ -71,7 +71,7 @@ WRONG = {
     "PARCELLE_SITE_ADDRESS": ("here", "a host and a port"),
     "PARCELLE_EDGE_ADDRESS": ("dsn", "“dns”, or a host and a port"),
     "PARCELLE_SUBNET_POOL": ("10.201.0.0/99", "a network such as 10.201.0.0/16"),
-    "PARCELLE_BLUEPRINTS": ("/nowhere/at/all", "a folder that exists"),
+    "PARCELLE_BLUEPRINTS": (__file__, "a folder"),
     "PARCELLE_DEMO": ("maybe", "1 (true, yes, on) or 0 (false, no, off)"),
     "PARCELLE_OPERATION_DEADLINE": ("0", "a whole number from 1 on"),
     "PARCELLE_DATABASE_POOL": ("-1", "a whole number from 0 on"),

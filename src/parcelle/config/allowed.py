@@ -90,8 +90,9 @@ def _network(text: str) -> str:
 
 
 def _folder(text: str) -> str:
+    """Also one that is not there yet: `parcelle blueprint new` makes it."""
     path = Path(text).expanduser()
-    return _true(path.is_dir(), str(path))
+    return _true(path.is_dir() or not path.exists(), str(path))
 
 
 def _file(text: str) -> str:
@@ -149,7 +150,7 @@ _RULES: dict[str, Rule] = {
         _whole(1),
     ),
     **dict.fromkeys(("PARCELLE_ACME_DIRECTORY", "PARCELLE_PUBLIC_URL", "PARCELLE_VIES_URL"), _WEB),
-    "PARCELLE_BLUEPRINTS": Rule("a folder that exists", _folder),
+    "PARCELLE_BLUEPRINTS": Rule("a folder", _folder),
     "PARCELLE_EDGE_ADDRESS": Rule(
         "“dns”, or a host and a port such as 127.0.0.1:8443",
         lambda text: text if text == "dns" else _host_and_port(text),
