@@ -86,7 +86,7 @@ def test_the_receipt_says_what_was_paid_for_in_both_forms(price: Price) -> None:
     selling.look(payment)
     jobs.work_off(LATER)
     [receipt] = [sent for sent in mail.outbox if placed.number in sent.subject]
-    assert receipt.subject == f"Votre paiement est arrivé : commande {placed.number}"
+    assert receipt.subject == f"Votre paiement est arrivé\xa0: commande {placed.number}"
     assert receipt.to == ["awa@example.com"]
     html = mails.html(receipt)
     for part in (str(receipt.body), html):
