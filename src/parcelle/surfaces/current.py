@@ -119,6 +119,14 @@ def choose(request: HttpRequest, organization_id: UUID) -> Current:
     return entered
 
 
+def choose_typed(request: HttpRequest) -> Current:
+    """The same for the one that a form is about, whatever was chosen in another window since."""
+    try:
+        return choose(request, UUID(request.POST.get("organization", "")))
+    except ValueError:
+        raise Http404 from None
+
+
 def buys_for(request: HttpRequest) -> Organization | None:
     """For whom this person orders: the current organization, another that they own, or nobody yet.
 

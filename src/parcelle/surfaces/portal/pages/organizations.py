@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -21,10 +19,7 @@ _STAYS = frozenset({"dashboard", "billing", "team", "settings", "pricing", "regi
 @never_cache
 @require_POST
 def choose(request: HttpRequest) -> HttpResponse:
-    try:
-        current.choose(request, UUID(request.POST.get("organization", "")))
-    except ValueError:
-        raise Http404 from None
+    current.choose_typed(request)
     return redirect(_next(request.POST.get("next", "")))
 
 

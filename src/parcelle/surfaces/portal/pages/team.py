@@ -103,7 +103,7 @@ def _roles_for(here: Current | None, row: Membership, *, alone: bool) -> list[tu
 @never_cache
 @require_POST
 def invite(request: HttpRequest) -> HttpResponse:
-    here = _named(request)
+    here = current.choose_typed(request)
     require(here, permissions.MANAGE_TEAM)
     form = InviteForm(request.POST)
     if not form.is_valid():
@@ -228,7 +228,7 @@ def leave(request: HttpRequest) -> HttpResponse:
         if here is None:
             raise Http404
         return _confirm(request, here, "leave")
-    here = _named(request)
+    here = current.choose_typed(request)
     return _do(
         request,
         here,
@@ -260,14 +260,6 @@ def _still_allowed(here: Current) -> Iterator[None]:
         yield
     except NotAllowed:
         raise RoleRefused(here, permissions.MANAGE_TEAM) from None
-
-
-def _named(request: HttpRequest) -> Current:
-    """The organization that the form is about, whatever was chosen in another window since."""
-    try:
-        return current.choose(request, UUID(request.POST.get("organization", "")))
-    except ValueError:
-        raise Http404 from None
 
 
 def _member(request: HttpRequest, member_id: int) -> tuple[Current, Membership]:

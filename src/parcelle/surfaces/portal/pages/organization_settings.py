@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -54,11 +53,7 @@ def details(request: HttpRequest) -> HttpResponse:
         organization = here.organization if here else None
         first = {"name": organization.name, "language": organization.language} if organization else {}
         return _page(request, here, DetailsForm(initial=first))
-    try:
-        # The one that the form is about, whatever was chosen in another window since.
-        here = current.choose(request, UUID(request.POST.get("organization", "")))
-    except ValueError:
-        raise Http404 from None
+    here = current.choose_typed(request)
     require(here, permissions.CHANGE_SETTINGS)
     form = DetailsForm(request.POST)
     if not form.is_valid():
