@@ -32,6 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
             # The controller of pytest-xdist runs no test; a worker inherits its environment and chooses itself.
             return
     cluster.choose_settings()
+    from parcelle.core import context
+
+    # What a test itself stores and looks at; requests say on whose behalf they are.
+    context.of_process(context.Platform.COMMANDS)
     # Pages are asked for without collecting static files first.
     settings.STORAGES = {
         **settings.STORAGES,

@@ -375,7 +375,10 @@ def _set_up_django() -> None:
     os.environ["PARCELLE_DATABASE_POOL"] = "0"
     import django
 
+    from parcelle.core import context
+
     django.setup()
+    context.of_process(context.Platform.COMMANDS)
 
 
 def _seed() -> None:

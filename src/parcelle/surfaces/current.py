@@ -13,6 +13,8 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
+from parcelle.core import context
+from parcelle.core.context import Context, Platform
 from parcelle.domain.accounts.models import User
 from parcelle.domain.tenancy import permissions, queries, states
 from parcelle.domain.tenancy.models import Membership, Organization
@@ -51,6 +53,25 @@ class Closed(PermissionDenied):
         self.here = here
 
 
+def arrive_by_token(user: User) -> None:
+    """The same for a program, which an operator's may ask about every customer."""
+    if user.is_staff:
+        context.narrow(Context(platform=Platform.OPERATORS_API))
+        return
+    context.narrow(Context(user=user.pk))
+    mine = frozenset(queries.memberships_of(user).values_list("organization_id", flat=True))
+    context.narrow(Context(organizations=mine, user=user.pk))
+
+
+def arrive(request: HttpRequest) -> None:
+    """Whoever is signed in sees the rows of their organizations from here on, until it is known for which they ask."""
+    user = request.user
+    assert isinstance(user, User)
+    context.narrow(Context(user=user.pk))
+    mine = frozenset(row.organization_id for row in memberships(request))
+    context.narrow(Context(organizations=mine, user=user.pk))
+
+
 def memberships(request: HttpRequest) -> list[Membership]:
     """Those of whoever is signed in, the oldest first; read once per request."""
     known = request.__dict__.get("_memberships")
@@ -78,7 +99,14 @@ def whichever(request: HttpRequest) -> Current | None:
     mine = memberships(request)
     chosen = request.session.get(_SESSION_KEY) if len(mine) > 1 else None
     found = next((row for row in mine if str(row.organization_id) == chosen), mine[0] if mine else None)
-    return Current(found.organization, found.role) if found else None
+    return _narrowed(Current(found.organization, found.role)) if found else None
+
+
+def _narrowed(here: Current) -> Current:
+    asked = context.current()
+    if asked.platform is None:
+        context.narrow(Context(organizations=frozenset({here.organization.pk}), user=asked.user))
+    return here
 
 
 def enter(request: HttpRequest, organization_id: UUID | None) -> Current:
@@ -94,7 +122,7 @@ def _enter(request: HttpRequest, organization_id: UUID | None) -> Current:
     found = next((row for row in memberships(request) if row.organization_id == organization_id), None)
     if found is None or (wanted is not None and wanted != organization_id):
         raise Http404
-    entered = Current(found.organization, found.role)
+    entered = _narrowed(Current(found.organization, found.role))
     request.__dict__["_entered"] = entered
     return entered
 

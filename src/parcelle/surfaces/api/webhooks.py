@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from http import HTTPStatus
@@ -22,6 +22,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from parcelle.core import context
+from parcelle.core.context import Platform
 from parcelle.core.threaded import Gone, Receive, Scope, Send
 from parcelle.core.together import Together
 from parcelle.domain.billing import intake
@@ -66,6 +68,16 @@ def _status(verdict: Verdict) -> HTTPStatus:
     return _STATUS[verdict] if isinstance(verdict, Refusal) else HTTPStatus.OK
 
 
+def _take_in(messages: Sequence[Incoming | GatewayEvent]) -> Sequence[Verdict]:
+    with context.platform(Platform.GATEWAYS):
+        return intake.take_in(messages)
+
+
+def _judge(apart: Apart) -> GatewayEvent | Refusal:
+    with context.platform(Platform.GATEWAYS):
+        return apart.judge()
+
+
 # --- before Django ------------------------------------------------------------------------------------------
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -87,7 +99,7 @@ class Door:
     def __init__(self, site: Application) -> None:
         self.site = site
         self.together = Together[Incoming | GatewayEvent, Verdict](
-            intake.take_in, most=MOST_TOGETHER, name="gateway-messages"
+            _take_in, most=MOST_TOGETHER, name="gateway-messages"
         )
         self.askers = ThreadPoolExecutor(ASKING, thread_name_prefix="genuine")
         self.asking = 0
@@ -145,7 +157,7 @@ class Door:
             return Refusal.UNSURE
         self.asking += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.askers, apart.judge)
+            return await asyncio.get_running_loop().run_in_executor(self.askers, _judge, apart)
         finally:
             self.asking -= 1
 

@@ -83,6 +83,10 @@ def load(entry: Entry, name: str) -> Any:
         if not entry.pooled:
             os.environ.setdefault("PARCELLE_DATABASE_POOL", "0")
         django.setup()
+        from parcelle.core import context
+
+        # A worker says so itself.
+        context.of_process(context.Platform.COMMANDS)
     module, _, attribute = entry.where.partition(":")
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):

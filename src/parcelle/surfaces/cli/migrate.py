@@ -12,5 +12,8 @@ def migrate() -> None:
     import django
     from django.core.management import call_command
 
+    from parcelle.core import context
+
     django.setup()
+    context.of_process(context.Platform.COMMANDS)
     call_command("migrate", interactive=False)

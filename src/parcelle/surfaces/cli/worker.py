@@ -11,7 +11,7 @@ from django.conf import settings
 from procrastinate.contrib.django import app as queue
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
-from parcelle.core import events
+from parcelle.core import context, events
 from parcelle.core.dispatch import Dispatcher, Source
 from parcelle.domain.billing import intake, webhooks
 from parcelle.domain.notifications import actions as notifications
@@ -41,6 +41,7 @@ def worker(
 
 async def work(*, concurrency: int, queues: list[str] | None = None, wait: bool = True) -> None:
     """Works until SIGTERM or SIGINT, or with `wait=False` until nothing is due."""
+    context.of_process(context.Platform.JOBS)
     dispatcher = Dispatcher([s for s in SOURCES if queues is None or s.name in queues], threads=concurrency)
     if wait:
         dispatcher.start()

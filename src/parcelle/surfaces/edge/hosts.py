@@ -16,6 +16,7 @@ from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
 from django.utils.decorators import sync_and_async_middleware
 
+from parcelle.core import context
 from parcelle.domain.provisioning import routes, visitors
 from parcelle.journeys import doorstep
 
@@ -36,7 +37,7 @@ def pages_for_hosts(get_response: GetResponse) -> GetResponse:
 
         async def answer_async(request: HttpRequest) -> HttpResponseBase:
             if host := _instance_host(request):
-                return await sync_to_async(_answer)(request, host)
+                return await sync_to_async(_seen_whole)(request, host)
             response = await get_response(request)
             assert isinstance(response, HttpResponseBase)
             return response
@@ -45,7 +46,7 @@ def pages_for_hosts(get_response: GetResponse) -> GetResponse:
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         if host := _instance_host(request):
-            return _answer(request, host)
+            return _seen_whole(request, host)
         response = get_response(request)
         assert isinstance(response, HttpResponseBase)
         return response
@@ -59,6 +60,11 @@ def _instance_host(request: HttpRequest) -> str:
         return ""
     host, _port = split_domain_port(request.META.get("HTTP_HOST", ""))
     return "" if not host or validate_host(host, settings.ALLOWED_HOSTS) else host.rstrip(".")
+
+
+def _seen_whole(request: HttpRequest, host: str) -> HttpResponse:
+    with context.platform(context.Platform.EDGE):
+        return _answer(request, host)
 
 
 def _answer(request: HttpRequest, host: str) -> HttpResponse:

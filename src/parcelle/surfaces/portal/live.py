@@ -13,7 +13,7 @@ from django.db import close_old_connections
 from django.http import StreamingHttpResponse
 from django.utils import translation
 
-from parcelle.core import notify
+from parcelle.core import context, notify
 
 _HEARTBEAT_SECONDS = 15
 # Without any news the state is still read again this often, so that a lost notification costs seconds only.
@@ -34,7 +34,7 @@ def stream(look: Look, *, topic: str) -> StreamingHttpResponse:
     `look` is called in a thread, in the language of the page.
     """
     return StreamingHttpResponse(
-        _events(look, topic, translation.get_language() or "fr"),
+        _events(context.carried(look), topic, translation.get_language() or "fr"),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
