@@ -310,6 +310,9 @@ def main() -> bool:
         import django
 
         django.setup()
+        from parcelle.core import context
+
+        context.of_process(context.Platform.COMMANDS)
         from django.conf import settings
         from django.utils import timezone
 

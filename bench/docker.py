@@ -56,6 +56,9 @@ def main(turns: int) -> bool:
             import django
 
             django.setup()
+            from parcelle.core import context
+
+            context.of_process(context.Platform.COMMANDS)
             try:
                 return measure(turns)
             finally:

@@ -164,6 +164,9 @@ def main(count: int) -> bool:
         import django
 
         django.setup()
+        from parcelle.core import context
+
+        context.of_process(context.Platform.COMMANDS)
         numbers = range(1, count + 1)
         # Both children have loaded their libraries and made a document before anything is measured.
         rate_of(timed(press), range(2 * THREADS), THREADS)

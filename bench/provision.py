@@ -33,6 +33,9 @@ def main(sign_ups: int) -> bool:
         import django
 
         django.setup()
+        from parcelle.core import context
+
+        context.of_process(context.Platform.COMMANDS)
         from parcelle.domain.catalog.models import Plan, Product
 
         product = Product.objects.get(slug="tryton")

@@ -97,6 +97,9 @@ def setup() -> None:
     import django
 
     django.setup()
+    from parcelle.core import context
+
+    context.of_process(context.Platform.COMMANDS)
 
 
 def renew(keys: list[uuid.UUID]) -> tuple[int, int]:

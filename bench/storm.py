@@ -30,6 +30,9 @@ def main() -> bool:
         import django
 
         django.setup()
+        from parcelle.core import context
+
+        context.of_process(context.Platform.COMMANDS)
         from django.db import connection, connections
         from django.utils import timezone
         from procrastinate.contrib.django.models import ProcrastinateWorker

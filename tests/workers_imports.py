@@ -8,6 +8,9 @@ import django
 from django.conf import settings
 
 django.setup()
+from parcelle.core import context
+
+context.of_process(context.Platform.JOBS)
 # Shorter than the environment can say: tests wait for many leases to end.
 settings.OPERATION_LEASE_SECONDS = float(os.environ["PARCELLE_TEST_LEASE"])
 

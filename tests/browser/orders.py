@@ -16,6 +16,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "parcelle.config.settings")
 import django
 
 django.setup()
+from parcelle.core import context
+
+context.of_process(context.Platform.COMMANDS)
 
 from django.utils import timezone
 

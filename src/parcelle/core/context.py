@@ -27,10 +27,13 @@ class Platform(StrEnum):
     GATEWAYS = "gateways"
     EDGE = "edge"
     OPERATORS_API = "operators' API"
-    # Somebody who belongs to no organization yet asks for something that will belong to one.
+    # Somebody who belongs to no organization yet asks for something that will belong to one, or watches it being made.
     SIGN_UP = "sign-up"
     CHECKOUT = "checkout"
     INVITATION = "invitation"
+    ENQUIRY = "enquiry"
+    # Templates belong to nobody, and so do their builds.
+    TEMPLATES = "templates"
     # A change that touches more than the customer's own rows, after it was seen that they may ask for it.
     CHANGE = "change"
 
@@ -103,7 +106,21 @@ def within(context: Context) -> Iterator[None]:
 
 def platform(scope: Platform) -> contextlib.AbstractContextManager[None]:
     """Everything inside is the platform's own work: all rows, of all organizations."""
-    return within(Context(platform=scope))
+    return contextlib.nullcontext() if current().platform else within(Context(platform=scope))
+
+
+def as_platform[**P, R](scope: Platform) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """The same for a whole function."""
+
+    def declare(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            with platform(scope):
+                return function(*args, **kwargs)
+
+        return call
+
+    return declare
 
 
 def organization(*organization_ids: UUID) -> contextlib.AbstractContextManager[None]:

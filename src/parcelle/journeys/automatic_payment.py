@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from parcelle.core.context import Platform, as_platform
 from parcelle.core.models import Fact
 from parcelle.domain.billing import automatic, dunning, payments, saved_methods
 from parcelle.domain.billing.models import Order, Payment, SavedMethod
@@ -27,6 +28,7 @@ def charge(order_id: UUID, *, now: datetime) -> bool:
     return True
 
 
+@as_platform(Platform.CHANGE)
 def remove(organization_id: UUID, *, actor: str, now: datetime) -> bool:
     """Nothing is taken any more by itself; false when nothing was."""
     return saved_methods.remove(organization_id, actor=actor, now=now)

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import translation
 
+from parcelle.core.context import Platform, as_platform
 from parcelle.core.models import Fact
 from parcelle.domain.billing import baskets, plan_changes, price_changes
 from parcelle.domain.billing import queries as billing
@@ -27,6 +28,7 @@ def preview(subscription: Subscription, price: Price, *, now: datetime) -> Chang
     return plan_changes.preview(subscription, price, now=now)
 
 
+@as_platform(Platform.CHANGE)
 def change(
     subscription_id: UUID, *, price_id: UUID, request_id: UUID, actor: str, now: datetime, at_once: bool = False
 ) -> Order | None:
@@ -47,6 +49,7 @@ def preview_add_ons(subscription: Subscription, quantities: Mapping[UUID, int], 
     return plan_changes.preview_add_ons(subscription, quantities, now=now)
 
 
+@as_platform(Platform.CHANGE)
 def change_add_ons(
     subscription_id: UUID,
     *,

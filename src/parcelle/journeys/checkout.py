@@ -10,6 +10,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
+from parcelle.core.context import Platform, as_platform
 from parcelle.core.models import Fact
 from parcelle.core.money import Money
 from parcelle.domain.accounts.models import User
@@ -36,6 +37,7 @@ from parcelle.journeys import customers
 logger = structlog.get_logger(__name__)
 
 
+@as_platform(Platform.CHECKOUT)
 def place(
     *,
     request_id: UUID,
@@ -69,6 +71,7 @@ def place(
     )
 
 
+@as_platform(Platform.CHECKOUT)
 def pay(
     order_id: UUID, *, gateway: str, details: Mapping[str, str], now: datetime, key: UUID | None = None
 ) -> tuple[Payment, Outcome | None]:
@@ -82,6 +85,7 @@ def pay(
     return payment, payments.carry_out(payment.pk, now=now)
 
 
+@as_platform(Platform.CHECKOUT)
 def confirm_transfer(
     payment_id: UUID,
     *,

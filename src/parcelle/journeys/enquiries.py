@@ -7,11 +7,13 @@ from uuid import UUID
 
 from django.conf import settings
 
+from parcelle.core.context import Platform, as_platform
 from parcelle.domain.notifications import actions as notifications
 from parcelle.journeys import alarms
 from parcelle.journeys.customers import one_line
 
 
+@as_platform(Platform.ENQUIRY)
 def ask(
     *,
     submission: UUID,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from parcelle.core.context import Platform, as_platform
 from parcelle.core.models import Fact
 from parcelle.domain.billing import subscriptions
 from parcelle.domain.provisioning import actions, states
@@ -12,15 +13,18 @@ from parcelle.domain.provisioning.errors import ProvisioningError
 from parcelle.domain.provisioning.models import Instance, Operation
 
 
+@as_platform(Platform.CHANGE)
 def suspend_instance(instance_id: UUID, *, reason: str, actor: str, now: datetime) -> Operation:
     """Raises InstanceBusy or IllegalTransition when that is not possible now; likewise the other two."""
     return _change(instance_id, "suspend", reason=reason, actor=actor, now=now)
 
 
+@as_platform(Platform.CHANGE)
 def resume_instance(instance_id: UUID, *, reason: str, actor: str, now: datetime) -> Operation:
     return _change(instance_id, "resume", reason=reason, actor=actor, now=now)
 
 
+@as_platform(Platform.CHANGE)
 def archive_instance(instance_id: UUID, *, reason: str, actor: str, now: datetime) -> Operation:
     return _change(instance_id, "archive", reason=reason, actor=actor, now=now)
 

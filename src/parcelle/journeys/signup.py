@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection, transaction
 
 from parcelle.core import events
 from parcelle.core.compiled import Compiled, Given
+from parcelle.core.context import Platform, as_platform
 from parcelle.domain.accounts.models import User, normalise_email
 from parcelle.domain.billing import queries as billing
 from parcelle.domain.billing import trials
@@ -100,6 +101,7 @@ class RegistrationFailed(Exception):
         self.detail = detail or code.replace("_", " ")
 
 
+@as_platform(Platform.SIGN_UP)
 def start_trial(request: TrialRequest, *, now: datetime) -> Started:
     """All or nothing: raises AlreadySubscribed, TrialUsed, OrganizationClosed, RegistrationFailed, and NameTaken for a
     given slug.
@@ -235,6 +237,7 @@ def _known(request: TrialRequest, user: User) -> Organization | None:
     return organizations.owned_organization(user)
 
 
+@as_platform(Platform.SIGN_UP)
 def retry(instance_id: UUID, *, actor: str, now: datetime) -> None:
     """Tries a failed creation again; raises IllegalTransition when it is not failed (any more)."""
     instance = Instance.objects.select_related("product", "target").get(pk=instance_id)

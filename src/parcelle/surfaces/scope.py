@@ -20,9 +20,7 @@ from parcelle.surfaces import current
 
 NAMESPACES = {"admin": Platform.BACK_OFFICE}
 PLATFORM = {
-    # Visitors who belong to no organization yet: each page shows only what its link or browser is the key to.
-    **dict.fromkeys(("landing", "preparing", "trial"), Platform.SIGN_UP),
-    **dict.fromkeys(("deployment", "deployment_events", "deployment_progress", "deployment_retry"), Platform.SIGN_UP),
+    # Visitors who may belong to no organization yet: each page shows only what its link or browser is the key to.
     **dict.fromkeys(
         (
             *("register", "register_summary", "test_payment"),

@@ -94,6 +94,8 @@ def test_forget_asks(home: Path, live: Instance) -> None:
 _NEIGHBOUR = """
 import sys, pathlib, uuid, django
 django.setup()
+from parcelle.core import context
+context.of_process(context.Platform.JOBS)
 from django.utils import timezone
 from parcelle.domain.notifications.models import Message
 from parcelle.domain.provisioning.models import Instance

@@ -12,9 +12,9 @@ from typing import Any
 
 from django.db import connections
 from django.db.backends.postgresql import base
-from psycopg import Connection, ServerCursor
+from psycopg import Connection, OperationalError, ServerCursor
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from parcelle.core import context
@@ -80,6 +80,8 @@ context.tell_through(_open)
 def run(connection: Connection[Any], command: bytes) -> None:
     """Commands that take no values, in one message. Raises psycopg.Error."""
     result = connection.pgconn.exec_(command)
+    if connection.pgconn.status == ConnStatus.BAD:
+        raise OperationalError("the connection is lost")
     if result.status != ExecStatus.COMMAND_OK:
         raise error_from_result(result, encoding=connection.info.encoding)
 

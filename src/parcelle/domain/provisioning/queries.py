@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, QuerySet
 
 from parcelle.core.compiled import Compiled, Given
+from parcelle.core.context import Platform, as_platform
 from parcelle.domain.catalog.blueprints import Blueprint
 from parcelle.domain.provisioning import specs, states
 from parcelle.domain.provisioning.errors import ProvisioningError
@@ -155,12 +156,14 @@ def _awaited_template(operation: Operation, steps: list[Step]) -> tuple[UUID | N
     return (template.pk, template_steps(template)) if template else (None, None)
 
 
+@as_platform(Platform.TEMPLATES)
 def template_steps(template: Template) -> tuple[StepView, ...]:
     """The steps of the newest building of this template."""
     newest = template.operations.prefetch_related("steps").order_by("-created_at").first()
     return tuple(_view(step) for step in newest.steps.all()) if newest else ()
 
 
+@as_platform(Platform.TEMPLATES)
 def first_builds() -> dict[tuple[str, str], Building]:
     """(target, blueprint) -> the template that is being built there while there is none yet to clone from."""
     rows = Template.objects.filter(state=states.BUILDING).exclude(

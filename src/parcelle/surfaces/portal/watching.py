@@ -7,6 +7,8 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest
 
+from parcelle.core import context
+from parcelle.core.context import Context, Platform
 from parcelle.domain.provisioning.models import Instance
 from parcelle.domain.tenancy import permissions
 from parcelle.surfaces import current
@@ -33,18 +35,17 @@ def remember(request: HttpRequest, instance_id: UUID) -> None:
 
 def admit(request: HttpRequest, instance_id: UUID) -> Watcher:
     """Raises Http404 for strangers: for them the instance does not exist."""
-    instance = (
-        Instance.objects.select_related("product")
-        .defer("secrets")
-        .filter(pk=instance_id, organization__isnull=False)
-        .first()
-    )
+    with context.platform(Platform.SIGN_UP):
+        rows = Instance.objects.select_related("product").defer("secrets")
+        instance = rows.filter(pk=instance_id, organization__isnull=False).first()
     if instance is None:
         raise Http404
     try:
         here = current.enter(request, instance.organization_id)
     except Http404:
         if str(instance_id) in request.session.get(_SESSION_KEY, []):
+            assert instance.organization_id is not None
+            context.narrow(Context(organizations=frozenset({instance.organization_id})))
             return Watcher(instance=instance, manager=False)
         raise
     return Watcher(instance, here.may(permissions.SEE_ACCESS), here.may(permissions.RETRY))
