@@ -54,6 +54,10 @@ def _no_docker() -> str:
     return "no Docker Engine answers" if done.returncode else ""
 
 
+def _no_pooler() -> str:
+    return "" if shutil.which("pgbouncer") else "no pgbouncer program is installed (Debian: apt install pgbouncer)"
+
+
 def _no_caddy() -> str:
     return "" if shutil.which("caddy") else "no caddy program is installed (Debian: apt install caddy)"
 
@@ -82,6 +86,7 @@ def _no_specs() -> str:
 _PROBES: dict[str, Callable[[], str]] = {
     "browser": _no_browser,
     "docker": _no_docker,
+    "pooler": _no_pooler,
     "caddy": _no_caddy,
     "specs": _no_specs,
     "gettext": _no_gettext,

@@ -100,12 +100,12 @@ def test_plain_sql_sees_no_more(cast: Cast) -> None:
         cursor.execute("DELETE FROM tenancy_membership WHERE organization_id = %s", [cast.other_organization.pk])
         assert cursor.rowcount == 0
         with pytest.raises(psycopg.errors.InsufficientPrivilege), transaction.atomic():
-            connection.connection.execute(  # type: ignore[attr-defined]
+            connection.connection.execute(
                 "INSERT INTO core_fact (name, at, actor, organization_id, data) VALUES ('X', now(), 'x', %s, '{}')",
                 [cast.other_organization.pk],
             )
         with pytest.raises(psycopg.errors.InsufficientPrivilege), transaction.atomic():
-            connection.connection.execute("ALTER TABLE tenancy_organization DISABLE ROW LEVEL SECURITY")  # type: ignore[attr-defined]
+            connection.connection.execute("ALTER TABLE tenancy_organization DISABLE ROW LEVEL SECURITY")
 
 
 @pytest.mark.django_db

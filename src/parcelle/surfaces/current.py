@@ -7,6 +7,7 @@ Only ever an organization that they belong to; all others do not exist for them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -15,8 +16,8 @@ from django.http import Http404, HttpRequest
 
 from parcelle.core import context
 from parcelle.core.context import Context, Platform
-from parcelle.domain.accounts.models import User
-from parcelle.domain.tenancy import permissions, queries, states
+from parcelle.domain.accounts.models import ApiToken, User
+from parcelle.domain.tenancy import actions, permissions, queries, states
 from parcelle.domain.tenancy.models import Membership, Organization
 
 HEADER = "X-Organization-ID"
@@ -31,6 +32,8 @@ OPEN_WHILE_CLOSED = frozenset(
         "organization_choose",
     }
 )
+# How often it is noted that a token of an operator is in use.
+_NOTED_EVERY = timedelta(hours=1)
 _SESSION_KEY = "organization"
 
 
@@ -53,10 +56,13 @@ class Closed(PermissionDenied):
         self.here = here
 
 
-def arrive_by_token(user: User) -> None:
+def arrive_by_token(token: ApiToken, *, now: datetime) -> None:
     """The same for a program, which an operator's may ask about every customer."""
+    user = token.user
     if user.is_staff:
         context.narrow(Context(platform=Platform.OPERATORS_API))
+        if token.last_used_at is None or now - token.last_used_at > _NOTED_EVERY:
+            actions.note_scope(Platform.OPERATORS_API, actor=f"token:{token.pk}", now=now)
         return
     context.narrow(Context(user=user.pk))
     mine = frozenset(queries.memberships_of(user).values_list("organization_id", flat=True))

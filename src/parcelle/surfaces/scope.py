@@ -11,12 +11,16 @@ from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import ResolverMatch
+from django.utils import timezone
 from django.utils.decorators import sync_and_async_middleware
 
 from parcelle.core import context
 from parcelle.core.context import Context, Platform
 from parcelle.domain.accounts.models import User
+from parcelle.domain.tenancy import actions as tenancy
 from parcelle.surfaces import current
+
+_NOTED = "scope_noted"
 
 NAMESPACES = {"admin": Platform.BACK_OFFICE}
 PLATFORM = {
@@ -73,9 +77,19 @@ def on_behalf(
     return answer
 
 
+def _note_operator(request: HttpRequest) -> None:
+    """Once per session of an operator."""
+    user = request.user
+    if isinstance(user, User) and user.is_staff and not request.session.get(_NOTED):
+        tenancy.note_scope(Platform.BACK_OFFICE, actor=f"user:{user.pk}", now=timezone.now())
+        request.session[_NOTED] = True
+
+
 def _before_view(request: HttpRequest, _view: object, _args: object, _kwargs: object) -> None:
     scope = of_page(request.resolver_match)
     if scope is not None:
         context.narrow(Context(platform=scope))
+        if scope is Platform.BACK_OFFICE:
+            _note_operator(request)
     elif settings.SESSION_COOKIE_NAME in request.COOKIES and isinstance(request.user, User):
         current.arrive(request)

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.backends.postgresql import base
+from django.db.backends.postgresql.psycopg_any import register_tzloader
 from psycopg import Connection, OperationalError, ServerCursor
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
@@ -46,16 +47,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> Any:
         if name is None:
             return super().create_cursor()
-        kind = _NamedCursor if self.settings_dict["OPTIONS"].get("server_side_binding") else _NamedClientCursor
+        kind: Any = _NamedCursor if self.settings_dict["OPTIONS"].get("server_side_binding") else _NamedClientCursor
         # Outside a transaction it is read after the one that it was made in.
         cursor = kind(self.connection, name=name, scrollable=False, withhold=self.connection.autocommit)
         known = self.connection.adapters.get_loader(base.TIMESTAMPTZ_OID, Format.TEXT)
         if self.timezone != known.timezone:
-            base.register_tzloader(self.timezone, cursor)
+            register_tzloader(self.timezone, cursor)
         return cursor
 
     def _set_autocommit(self, autocommit: bool) -> None:
-        super()._set_autocommit(autocommit)
+        super()._set_autocommit(autocommit)  # type: ignore[misc]
         opening = context.current().opening
         if not autocommit and opening:
             with self.wrap_database_errors:

@@ -7,12 +7,18 @@ from uuid import UUID
 
 from django.db import transaction
 
-from parcelle.core import events
+from parcelle.core import context, events
+from parcelle.core.context import Platform
 from parcelle.core.rows import insert
 from parcelle.core.states import move
 from parcelle.domain.accounts.models import User
 from parcelle.domain.tenancy import states
-from parcelle.domain.tenancy.events import OrganizationChanged, OrganizationCreated, OrganizationStateChanged
+from parcelle.domain.tenancy.events import (
+    OrganizationChanged,
+    OrganizationCreated,
+    OrganizationStateChanged,
+    PlatformScopeOpened,
+)
 from parcelle.domain.tenancy.models import Membership, Organization
 from parcelle.domain.tenancy.names import store_under_free_name
 
@@ -25,6 +31,12 @@ def create_organization(*, name: str, slug: str, owner: User, language: str, now
     insert(Membership(organization=organization, user=owner, role=Membership.OWNER, created_at=now))
     events.record(OrganizationCreated(organization_id=organization.pk, slug=organization.slug), now=now, actor=actor)
     return organization
+
+
+def note_scope(scope: Platform, *, actor: str, now: datetime) -> None:
+    """Notes once that a session, a program or a process works on the rows of all organizations."""
+    with context.platform(scope):
+        events.record(PlatformScopeOpened(scope=str(scope)), now=now, actor=actor)
 
 
 @transaction.atomic

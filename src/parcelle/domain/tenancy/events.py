@@ -30,6 +30,13 @@ class OrganizationChanged:
 
 
 @event
+class PlatformScopeOpened:
+    """From here on somebody or something sees the rows of all organizations: `scope` is one of `context.Platform`."""
+
+    scope: str
+
+
+@event
 class MemberInvited:
     """Also for the same address again: `role` is the one that counts now."""
 

@@ -37,7 +37,7 @@ class BearerToken(HttpBearer):
         if found is None:
             challenge = 'Bearer realm="parcelle", error="invalid_token"'
             raise Problem("invalid-token", headers={"WWW-Authenticate": challenge})
-        current.arrive_by_token(found.user)
+        current.arrive_by_token(found, now=now)
         hold_to_limit(found, "requests", limit=settings.API_REQUESTS_PER_MINUTE, now=now)
         return found
 

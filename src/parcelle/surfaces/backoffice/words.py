@@ -225,6 +225,7 @@ FACTS: Words = {
     "OrganizationCreated": _("Organization created"),
     "OrganizationChanged": _("Details of an organization changed"),
     "OrganizationStateChanged": _("Organization suspended, or open again"),
+    "PlatformScopeOpened": _("All organizations opened to somebody"),
     "MemberInvited": _("Member invited"),
     "InvitationRevoked": _("Invitation revoked"),
     "MemberJoined": _("Member joined"),

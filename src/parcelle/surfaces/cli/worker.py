@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
 from django.conf import settings
+from django.db import connection
+from django.utils import timezone
 from procrastinate.contrib.django import app as queue
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
@@ -17,6 +21,7 @@ from parcelle.domain.billing import intake, webhooks
 from parcelle.domain.notifications import actions as notifications
 from parcelle.domain.provisioning import operations
 from parcelle.domain.provisioning import tasks as provisioning
+from parcelle.domain.tenancy import actions as tenancy
 
 # What the queue holds is rare: the schedule, the keeping of pools, what failed and is tried again.
 JOBS_AT_ONCE = 4
@@ -44,6 +49,7 @@ async def work(*, concurrency: int, queues: list[str] | None = None, wait: bool 
     context.of_process(context.Platform.JOBS)
     dispatcher = Dispatcher([s for s in SOURCES if queues is None or s.name in queues], threads=concurrency)
     if wait:
+        await asyncio.to_thread(_note_scope)
         dispatcher.start()
         await _do_jobs(queues, wait=True)
         await asyncio.to_thread(dispatcher.stop, seconds=settings.WORKER_GRACE_SECONDS)
@@ -53,6 +59,12 @@ async def work(*, concurrency: int, queues: list[str] | None = None, wait: bool 
         if not await asyncio.to_thread(dispatcher.drain):
             break
     dispatcher.end()
+
+
+def _note_scope() -> None:
+    actor = f"worker:{socket.gethostname()}:{os.getpid()}"
+    tenancy.note_scope(context.Platform.JOBS, actor=actor[:80], now=timezone.now())
+    connection.close()
 
 
 async def _do_jobs(queues: list[str] | None, *, wait: bool) -> None:
