@@ -11,8 +11,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from django.apps import apps
-from django.db import DatabaseError, connection, models, transaction
+from django.db import DatabaseError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,12 +20,8 @@ from parcelle.core.context import Context, Platform
 from parcelle.core.models import Fact
 from parcelle.core.rls import POLICY
 from parcelle.domain.tenancy.models import Membership, Organization
+from tests import isolation
 from tests.people import NOW, Cast, person
-
-# Tables with a way to an organization that are nevertheless not its rows, and why.
-NOT_OF_AN_ORGANIZATION = {
-    "core_reaction": "the name of a function and the number of a fact; written with the fact, in one statement",
-}
 
 
 def _names(*, within: Context) -> set[str]:
@@ -49,7 +44,8 @@ def test_the_application_neither_owns_the_tables_nor_passes_by_their_policies() 
 
 @pytest.mark.django_db
 def test_every_table_of_an_organization_has_a_forced_policy() -> None:
-    owned = {name for name in _owned_tables() if name not in NOT_OF_AN_ORGANIZATION}
+    ways = {model._meta.db_table for model in isolation.owned_models()}
+    owned = ways - set(isolation.NOT_OF_AN_ORGANIZATION)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class JOIN pg_policy ON polrelid = pg_class.oid"
@@ -60,25 +56,7 @@ def test_every_table_of_an_organization_has_a_forced_policy() -> None:
     assert owned - protected == set(), "give them a policy in their migration: see core/rls"
     # Heads of postings have no column of their own: they are seen with the entries that are parts of them.
     assert protected - owned == {"billing_ledgertransaction", "billing_fecnumber"}
-    assert set(NOT_OF_AN_ORGANIZATION) <= set(_owned_tables())
-
-
-def _owned_tables() -> set[str]:
-    """Ours that say an organization, or that are a part of one that does."""
-    ours = {model for model in apps.get_models() if model.__module__.startswith("parcelle.")}
-    found: set[type[models.Model]] = {Organization}
-    while True:
-        more = {
-            model
-            for model in ours - found
-            if any(
-                field.name == "organization_id" or (field.is_relation and field.related_model in found)
-                for field in model._meta.local_fields
-            )
-        }
-        if not more:
-            return {model._meta.db_table for model in found}
-        found |= more
+    assert set(isolation.NOT_OF_AN_ORGANIZATION) <= ways
 
 
 @pytest.mark.django_db

@@ -94,7 +94,7 @@ def no_index() -> Iterator[None]:
     with psycopg.connect(os.environ["PARCELLE_OWNER_DATABASE_URL"], autocommit=True) as owner:
         owner.execute("ALTER TABLE billing_gatewayevent DROP CONSTRAINT gateway_event_once")
         yield
-        owner.execute("DELETE FROM billing_gatewayevent")
+        owner.execute("SET parcelle.platform = 'commands'; DELETE FROM billing_gatewayevent")
         owner.execute("ALTER TABLE billing_gatewayevent ADD CONSTRAINT gateway_event_once UNIQUE (gateway, event_id)")
 
 

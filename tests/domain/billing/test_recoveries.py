@@ -86,6 +86,30 @@ def test_p05_what_is_paid_again_is_not_invoiced_again(subscription: Subscription
     assert Invoice.objects.count() == 1 and audit.differences() == []
 
 
+@pytest.mark.parametrize("share", [3600, 1000])
+def test_p05_what_is_paid_again_and_given_back_is_credited_on_the_invoice(
+    subscription: Subscription, share: int
+) -> None:
+    owner = subscription.organization_id
+    invoice = invoicing.draft_for_order(subscription.orders.get().pk, now=START)
+    assert invoice is not None
+    recoveries.ask(take_back(subscription).pk, now=DISPUTED)
+    pay_and_have(debt(subscription), now=DISPUTED + DAY)
+    recoveries.note_on_invoice(debt(subscription).pk)
+    before = books.balances(owner)["EUR"].minor
+    again = debt(subscription).payments.get(state="paid")
+    refund = refunds.request(
+        again.pk, amount=Money(share, "EUR"), reason="x", actor="x", now=DISPUTED + 2 * DAY, by_hand=True
+    )
+    notes = [invoicing.credit_for_refund(refund.pk, now=DISPUTED + 2 * DAY) for _time in range(2)]
+    assert notes[0] is not None and notes[0] == notes[1]
+    assert (notes[0].corrects, notes[0].total_minor) == (invoice, share)
+    assert books.balances(owner)["EUR"].minor - before == share
+    invoice.balance.refresh_from_db()
+    assert (invoice.balance.credited_minor, invoice.balance.taken_back_minor) == (share, 0)
+    assert audit.differences() == []
+
+
 def test_what_is_paid_again_uses_no_coupon() -> None:
     coupon = Coupon.objects.create(code="TEN", percent=10, payments=2)
     subscription = subscribe(shop().bronze, coupon=coupon)

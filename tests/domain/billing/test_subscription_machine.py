@@ -3,7 +3,7 @@
 Customers subscribe, pay early, late or never, change their plan or their add-ons, pause, leave and come
 back; money is given back or charged back; documents get their numbers in any order, or are thrown away before;
 workers die between any two statements; the clock jumps up to years. After every step P1, P5, P9, P15, P16, P18 to P22,
-P24, P27 and P28 hold. `PARCELLE_MACHINE=200` lives so many lives.
+P24, P27, P28 and P29 hold. `PARCELLE_MACHINE=200` lives so many lives.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ from parcelle.domain.billing.models import (
 )
 from parcelle.domain.catalog.models import AddOn, Coupon, Price
 from parcelle.journeys import automatic_payment
+from tests import isolation
 from tests.domain.billing import documents
 from tests.domain.billing.subscribing import DAY, START, add_on, run, shop, subscribe
 from tests.domain.billing.test_checkout_machine import deaths, dying_before_statement
@@ -373,6 +374,7 @@ class Life(RuleBasedStateMachine):
         self.p27_a_right_follows_from_the_state()
         self.p28_recurring_revenue_is_what_is_active()
         self.what_was_bought_is_allowed_and_invoiced()
+        isolation.hold()
 
     def p01_p05_the_books_are_what_happened(self) -> None:
         sums = LedgerEntry.objects.values("transaction", "currency").annotate(sum=Sum("amount_minor"))
@@ -501,7 +503,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.django_db
 @pytest.mark.usefixtures("test_blueprints")
 @pytest.mark.timeout(3600 if LONG else 900)
-def test_p21_p28_subscriptions_keep_their_promises() -> None:
+def test_p21_p28_p29_subscriptions_keep_their_promises() -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(

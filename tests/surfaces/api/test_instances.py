@@ -550,7 +550,7 @@ def test_a_list_costs_the_same_whatever_its_length(
     for number in range(8):
         organization = people._organization(f"Company {number}", f"company-{number}", cast.stranger)
         people.requested_instance(organization, cast.plan)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(5):
         operator.ask("GET", "/api/instances", documented=False)
 
 

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from parcelle.core import events
 from parcelle.core.compiled import Compiled, Given
+from parcelle.core.context import Platform, as_platform
 from parcelle.core.rows import insert
 from parcelle.core.states import move
 from parcelle.domain.billing import baskets, coupons, ledger, order_states, payment_states, sellers, taxes
@@ -70,6 +71,7 @@ def price_on_sale(price_id: UUID) -> Price:
     return price
 
 
+@as_platform(Platform.CHECKOUT)
 def preview(
     price: Price, *, coupon_code: str, buyer: Buyer, now: datetime, add_ons: Mapping[UUID, int] | None = None
 ) -> Quote:

@@ -18,6 +18,7 @@ from django.db.models import F, Q
 
 from parcelle.core import events
 from parcelle.core.compiled import Compiled, Given
+from parcelle.core.context import Platform, as_platform
 from parcelle.core.logs import redact
 from parcelle.core.money import Money
 from parcelle.core.rows import insert
@@ -124,6 +125,7 @@ def carry_out(payment_id: UUID, *, now: datetime) -> Outcome | None:
 _with_order = Compiled(lambda: Payment.objects.select_related("order__plan__product").filter(pk=Given("id")))
 
 
+@as_platform(Platform.CHECKOUT)
 def look(payment_id: UUID, *, now: datetime) -> Outcome | None:
     """Asks the payment service for its truth about an attempt, whatever anybody said before."""
     payment = Payment.objects.select_related("order__plan__product").get(pk=payment_id)

@@ -7,7 +7,7 @@ paid the subscription is behind, and in the end suspended, by the plan's calenda
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from django.db import transaction
 
@@ -19,6 +19,7 @@ from parcelle.domain.billing.events import DebtAsked, DebtSettled
 from parcelle.domain.billing.invoicing import drafts
 from parcelle.domain.billing.invoicing.content import take_tax_out
 from parcelle.domain.billing.models import Invoice, Order, Payment, Subscription
+from parcelle.domain.billing.recovered import invoiced, paid_before, request_id
 from parcelle.domain.billing.taxes import Decision
 
 
@@ -35,10 +36,10 @@ def ask(payment_id: UUID, *, now: datetime) -> Order | None:
     if order.subscription_id is None or payment.state != payment_states.CHARGED_BACK or paid != payment:
         return None
     subscription = renewals.lock(order.subscription_id)
-    request_id = _request(payment)
-    if subscription.state == states.ENDED or Order.objects.filter(request_id=request_id).exists():
+    key = request_id(payment)
+    if subscription.state == states.ENDED or Order.objects.filter(request_id=key).exists():
         return None
-    made = _place(payment, order, subscription, request_id=request_id, now=now)
+    made = _place(payment, order, subscription, key=key, now=now)
     events.record(
         DebtAsked(
             organization_id=subscription.organization_id,
@@ -53,19 +54,13 @@ def ask(payment_id: UUID, *, now: datetime) -> Order | None:
     return made
 
 
-def _request(payment: Payment) -> UUID:
-    """Another one when what was won back is lost again, by the same name."""
-    times = ledger.times_charged_back(payment)
-    return uuid5(payment.pk, f"recovery {payment.dispute}" + (f" {times}" if times > 1 else ""))
-
-
-def _place(payment: Payment, order: Order, subscription: Subscription, *, request_id: UUID, now: datetime) -> Order:
+def _place(payment: Payment, order: Order, subscription: Subscription, *, key: UUID, now: datetime) -> Order:
     amount = Money(payment.charged_back_minor, order.currency)
     net, tax = take_tax_out(amount, Decision.read(order.tax).rate)
     grace_until = now + timedelta(days=calendars.of(subscription.plan).grace_charge_back)
     return Order.objects.create(
         number=orders.new_number(now),
-        request_id=request_id,
+        request_id=key,
         kind=Order.RECOVERY,
         plan=order.plan,
         price=order.price,
@@ -96,7 +91,7 @@ def win(payment_id: UUID, *, now: datetime) -> bool:
     paid it; false when nothing was asked for, or while an attempt at it may still bring money."""
     payment = Payment.objects.get(pk=payment_id)
     rows = Order.objects.select_for_update(of=("self",))
-    order = rows.filter(request_id=_request(payment)).first()
+    order = rows.filter(request_id=request_id(payment)).first()
     if order is None or order.subscription_id is None or order.organization_id is None:
         return False
     if order.state != order_states.OPEN:
@@ -127,13 +122,8 @@ def win(payment_id: UUID, *, now: datetime) -> bool:
 
 def won(order: Order) -> Payment | None:
     """The payment that an order makes up for, when the bank has given it back to us meanwhile."""
-    payment = _paid_before(order)
+    payment = paid_before(order)
     return payment if payment is not None and not payment.charged_back_minor else None
-
-
-def _paid_before(order: Order) -> Payment | None:
-    contested = Payment.objects.filter(order__subscription=order.subscription_id).exclude(dispute="")
-    return next((payment for payment in contested if _request(payment) == order.request_id), None)
 
 
 @transaction.atomic
@@ -159,17 +149,14 @@ def _keep_as_credit(payment: Payment, order: Order, *, now: datetime) -> bool:
 def note_on_invoice(order_id: UUID) -> None:
     """How much of an order's invoice is owed again, since a bank took it back and it was not paid anew; `order_id` may
     also be that of the order that makes up for it."""
-    order = Order.objects.get(pk=order_id)
-    if order.kind == Order.RECOVERY:
-        payment = _paid_before(order)
-        if payment is None:
-            return
-        order = payment.order
+    order = invoiced(Order.objects.get(pk=order_id))
+    if order is None:
+        return
     paid = drafts.paying(order)
     invoice = Invoice.objects.filter(key=f"order:{order.pk}").first()
     if invoice is None or paid is None:
         return
-    again = Order.objects.filter(request_id=_request(paid), state__in=renewals.PAID).first()
+    again = Order.objects.filter(request_id=request_id(paid), state__in=renewals.PAID).first()
     balance = drafts.lock(invoice.pk)
     balance.taken_back_minor = max(paid.charged_back_minor - (again.total_minor if again else 0), 0)
     balance.save(update_fields=["taken_back_minor"])

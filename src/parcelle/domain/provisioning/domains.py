@@ -23,6 +23,7 @@ from procrastinate.contrib.django import app as queue
 from procrastinate.exceptions import AlreadyEnqueued
 
 from parcelle.core import crypto, events
+from parcelle.core.context import Platform, as_platform
 from parcelle.core.states import IllegalTransition, move
 from parcelle.domain.provisioning import nameservers, routes, specs, states
 from parcelle.domain.provisioning.events import DomainAdded, DomainBroken, DomainLive, DomainRemoved
@@ -82,6 +83,7 @@ class Record:
 # --- verbs ----------------------------------------------------------------------------------------------------
 
 
+@as_platform(Platform.CHANGE)
 def add(instance: Instance, text: str, *, actor: str, now: datetime) -> Domain:
     """A domain for this instance, and the first look at its DNS. Raises DomainRefused."""
     if not routes.supports("hosts"):

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone, translation
 
 from parcelle.core.money import Money
-from parcelle.domain.billing import ledger
+from parcelle.domain.billing import ledger, recovered
 from parcelle.domain.billing.errors import CreditRefused
 from parcelle.domain.billing.invoicing import drafts, mentions, requests
 from parcelle.domain.billing.invoicing.content import CREDIT_NOTE, Content, Group, Line
@@ -25,12 +25,14 @@ from parcelle.domain.billing.taxes import Decision
 def credit_for_refund(refund_id: UUID, *, now: datetime) -> Invoice | None:
     """The credit note of money that was given back; None where none of it had been invoiced. Once per refund.
 
+    What had been paid to make up for a charge-back is credited on the invoice that it was paid for in the end.
     What was credited before is not credited again: its money goes back out of the customer's credit, where that is
     what became of it.
     """
     refund = Refund.objects.select_related("payment__order").get(pk=refund_id)
     order = refund.payment.order
-    invoice = Invoice.objects.filter(key=f"order:{order.pk}").first()
+    sold = recovered.invoiced(order)
+    invoice = Invoice.objects.filter(key=f"order:{sold.pk}").first() if sold else None
     paying = drafts.paying(order)
     if invoice is None or paying is None or paying.pk != refund.payment_id:
         return None
