@@ -18,6 +18,9 @@ from parcelle.domain.tenancy.models import Invitation, Membership, Organization
 from parcelle.domain.tenancy.team import Invited
 from parcelle.journeys.telling import tell
 
+# For one organization, whichever way they are sent.
+INVITATIONS_PER_HOUR = 30
+
 
 @transaction.atomic
 def invite(organization_id: UUID, *, email: str, role: str, by: User, now: datetime) -> Invitation:

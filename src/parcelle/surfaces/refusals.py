@@ -22,6 +22,13 @@ ADD_ONS: dict[str, Promise] = {
     "not_with_plan": _("One of your add-ons cannot be had with this plan. Take it away first, then change the plan."),
 }
 
+TEAM: dict[str, Promise] = {
+    "member": _("This person belongs to the organization already. Change their role in the list instead."),
+    "last_owner": _("An organization needs an owner. Hand it over to somebody else first."),
+    "too_many": _("A hundred invitations are open already. Revoke some of them first."),
+    "used": _("This invitation has been accepted or revoked in the meantime."),
+}
+
 # Why a payment was declined, and what the customer can do.
 DECLINES: dict[str, Promise] = {
     "declined": _("Your bank or payment service declined the payment. Try again, or choose another way to pay."),

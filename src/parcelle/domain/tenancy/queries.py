@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -52,6 +53,12 @@ _owner = Compiled(
         .order_by("created_at")[:1]
     )
 )
+
+
+def roles_of(user: User, organization_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The user's role in each of these organizations that they belong to."""
+    rows = Membership.objects.filter(user=user, organization_id__in=organization_ids)
+    return dict(rows.values_list("organization_id", "role"))
 
 
 def role_of(user: User, organization_id: UUID | None) -> str | None:

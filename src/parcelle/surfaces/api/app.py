@@ -22,7 +22,7 @@ from ninja.renderers import JSONRenderer
 from parcelle.surfaces.api import openapi, problems
 from parcelle.surfaces.api.docs import Docs
 from parcelle.surfaces.api.problems import Problem
-from parcelle.surfaces.api.routes import coupons, instances, invoices, orders, payments, plans
+from parcelle.surfaces.api.routes import coupons, instances, invoices, orders, organizations, payments, plans
 from parcelle.surfaces.api.routes import problems as problem_pages
 from parcelle.surfaces.api.sentences import sentence
 
@@ -172,6 +172,6 @@ api = ParcelleAPI(
     parser=_StrictJson(),
 )
 api.add_router("", instances.router)
-for noun in (plans, orders, payments, coupons, invoices):
+for noun in (plans, orders, payments, coupons, invoices, organizations):
     api.add_router("", noun.router)
 api.add_router("", problem_pages.router)

@@ -420,3 +420,42 @@ DETAILS |= {
     "coupon-refused": "This code has been used up.",
     "add-on-refused": "This add-on is not sold with this plan.",
 }
+
+ORGANIZATION_ID = "5b1a7c0e-0d5f-4a57-9a51-6f7d2f0a9b31"
+_ORGANIZATION = {
+    "organizationId": ORGANIZATION_ID,
+    "name": "Diop & Fils",
+    "slug": "diop-fils",
+    "status": "active",
+    "language": "fr",
+    "role": "owner",
+    "createdAt": "2026-03-02T09:15:00Z",
+}
+_MEMBER = {
+    "email": "awa@diop.fr",
+    "firstName": "Awa",
+    "lastName": "Diop",
+    "role": "owner",
+    "since": "2026-03-02T09:15:00Z",
+}
+EXAMPLES |= {
+    "listOrganizations": {
+        "page": {"items": [_ORGANIZATION], "count": 1, "limit": 50, "offset": 0, "next": None},
+    },
+    "getOrganization": {"organization": _ORGANIZATION},
+    "listMembers": {"members": {"organizationId": ORGANIZATION_ID, "items": [_MEMBER]}},
+    "inviteMember": {
+        "invited": {
+            "invitationId": "1d2c3b4a-5f6e-4d7c-8b9a-0f1e2d3c4b5a",
+            "email": "noa@diop.fr",
+            "role": "member",
+            "expiresAt": "2026-03-09T09:15:00Z",
+        }
+    },
+}
+ADDRESSES |= {
+    "listOrganizations": "/api/tenants/organizations/?limit=0",
+    "getOrganization": f"/api/tenants/organizations/{ORGANIZATION_ID}/",
+    "listMembers": f"/api/tenants/organizations/{ORGANIZATION_ID}/members/",
+    "inviteMember": f"/api/tenants/organizations/{ORGANIZATION_ID}/invite_member/",
+}

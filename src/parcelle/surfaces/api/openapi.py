@@ -26,6 +26,7 @@ _IDS = {
     "plan_id": "As `listPlans` shows it.",
     "order_id": "As `createOrder` answered it.",
     "invoice_id": "As `listInvoices` shows it.",
+    "organization_id": "As `listOrganizations` shows it.",
     "payment_id": "As `initiatePayment` answered it.",
 }
 _LOCATIONS = {

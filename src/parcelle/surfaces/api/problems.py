@@ -109,6 +109,11 @@ KINDS: dict[str, Kind] = {
     "transfer-refused": Kind(
         409, _("The transfer cannot be confirmed like this"), _("Compare what you sent with the bank statement.")
     ),
+    "invitation-refused": Kind(
+        409,
+        _("This person cannot be invited"),
+        _("`errors` says why: they belong to it already, or too many are open."),
+    ),
     "nothing-to-verify": Kind(409, _("Nothing was paid on this order yet"), _("Begin with `initiate_payment`.")),
     "request-in-progress": Kind(
         409,

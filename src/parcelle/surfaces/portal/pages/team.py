@@ -30,16 +30,9 @@ from parcelle.surfaces import current
 from parcelle.surfaces.current import Current
 from parcelle.surfaces.portal import team_words, visitor
 from parcelle.surfaces.portal.access import RoleRefused, require
+from parcelle.surfaces.refusals import TEAM
 
-_INVITATIONS_PER_HOUR = 30
 _TO_ONE_ADDRESS_PER_HOUR = 5
-
-REFUSALS: dict[str, Promise] = {
-    "member": _("This person belongs to the organization already. Change their role in the list instead."),
-    "last_owner": _("An organization needs an owner. Hand it over to somebody else first."),
-    "too_many": _("A hundred invitations are open already. Revoke some of them first."),
-    "used": _("This invitation has been accepted or revoked in the meantime."),
-}
 
 
 class InviteForm(forms.Form):
@@ -117,7 +110,7 @@ def invite(request: HttpRequest) -> HttpResponse:
                 here.organization.pk, email=email, role=role, by=_me(request), now=timezone.now()
             )
     except TeamRefused as refused:
-        form.add_error("email", str(REFUSALS[refused.code]))
+        form.add_error("email", str(TEAM[refused.code]))
         return _page(request, here, form, status=422)
     messages.success(request, gettext("An invitation is on its way to %(email)s.") % {"email": invitation.email})
     return redirect("team")
@@ -156,7 +149,7 @@ def revoke(request: HttpRequest, invitation_id: UUID) -> HttpResponse:
 
 def _too_often(here: Current, email: str) -> int | None:
     limits = [
-        (f"invite:{here.organization.pk}", _INVITATIONS_PER_HOUR),
+        (f"invite:{here.organization.pk}", journey.INVITATIONS_PER_HOUR),
         (f"invite:{here.organization.pk}:{email.lower()}", _TO_ONE_ADDRESS_PER_HOUR),
     ]
     return visitor.wait_before(limits, window=timedelta(hours=1), now=timezone.now())
@@ -246,7 +239,7 @@ def _do(request: HttpRequest, here: Current, act: Callable[[], Any], done: str) 
         with _still_allowed(here):
             act()
     except TeamRefused as refused:
-        messages.error(request, str(REFUSALS[refused.code]))
+        messages.error(request, str(TEAM[refused.code]))
     except Membership.DoesNotExist:
         messages.error(request, gettext("This person has left in the meantime."))
     else:
