@@ -50,9 +50,12 @@ class Context:
     change: bytes = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        ids = sorted(map(str, self.organizations))
         said = {
             "platform": self.platform or "",
-            "organizations": f"{{{','.join(sorted(map(str, self.organizations)))}}}" if self.organizations else "",
+            # One is asked for by itself: with a list of one, policies need longer for each row.
+            "organization": ids[0] if len(ids) == 1 else "",
+            "organizations": f"{{{','.join(ids)}}}" if ids else "",
             "person": str(self.user or ""),
         }
         # Identifiers and words of our own: nothing in them has to be quoted but the apostrophe.

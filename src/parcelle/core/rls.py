@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from django.db import migrations
 
 POLICY = "of_organization"
+# Found once per statement, since the platform reads many rows; what customers ask for is a few, and asked for each.
 _PLATFORM = "(SELECT parcelle_platform())"
-_MINE = "ANY ((SELECT parcelle_organizations())::uuid[])"
-USER = "(SELECT parcelle_person())"
+_PERSON = "parcelle_person()"
 
 FUNCTIONS = """
 CREATE FUNCTION parcelle_platform() RETURNS boolean LANGUAGE sql STABLE AS
-    $$ SELECT coalesce(current_setting('parcelle.platform', true), '') <> '' $$;
+    $$ SELECT current_setting('parcelle.platform', true) <> '' $$;
+CREATE FUNCTION parcelle_organization() RETURNS uuid LANGUAGE sql STABLE AS
+    $$ SELECT nullif(current_setting('parcelle.organization', true), '')::uuid $$;
 CREATE FUNCTION parcelle_organizations() RETURNS uuid[] LANGUAGE sql STABLE AS
     $$ SELECT nullif(current_setting('parcelle.organizations', true), '')::uuid[] $$;
 CREATE FUNCTION parcelle_person() RETURNS uuid LANGUAGE sql STABLE AS
@@ -25,6 +27,7 @@ CREATE FUNCTION parcelle_person() RETURNS uuid LANGUAGE sql STABLE AS
 """
 NO_FUNCTIONS = """
 DROP FUNCTION parcelle_platform();
+DROP FUNCTION parcelle_organization();
 DROP FUNCTION parcelle_organizations();
 DROP FUNCTION parcelle_person();
 """
@@ -36,12 +39,15 @@ class Owned:
 
     by          the column with the organization; a row without one is the platform's own
     part_of     instead: the column that names the row which it is a part of, and that row's table and key
+    few         the column of that table with the organization, where each has but a few of those rows: they are found
+                once per statement, and not for each row
     by_user     besides: a column with the person who may see it whichever organization is asked for
     """
 
     table: str
     by: str = ""
     part_of: tuple[str, str, str] | None = None
+    few: str = ""
     by_user: str = ""
     besides: str = ""
 
@@ -49,13 +55,17 @@ class Owned:
     def condition(self) -> str:
         seen = [_PLATFORM]
         if self.by:
-            seen.append(f"{self.by} = {_MINE}")
+            seen += [f"{self.by} = parcelle_organization()", f"{self.by} = ANY (parcelle_organizations())"]
         if self.part_of:
             column, table, key = self.part_of
             # Of what it is a part of only those rows are found that may be seen themselves.
-            seen.append(f"EXISTS (SELECT FROM {table} whole WHERE whole.{key} = {self.table}.{column})")
+            if self.few:
+                mine = f"SELECT {key} FROM {table} WHERE {self.few} = ANY ((SELECT parcelle_organizations())::uuid[])"  # noqa: S608
+                seen.append(f"{column} = ANY (ARRAY({mine}))")
+            else:
+                seen.append(f"EXISTS (SELECT FROM {table} whole WHERE whole.{key} = {self.table}.{column})")
         if self.by_user:
-            seen.append(f"{self.by_user} = {USER}")
+            seen.append(f"{self.by_user} = {_PERSON}")
         if self.besides:
             seen.append(self.besides)
         return " OR ".join(seen)

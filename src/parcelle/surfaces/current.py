@@ -65,7 +65,7 @@ def arrive_by_token(token: ApiToken, *, now: datetime) -> None:
             actions.note_scope(Platform.OPERATORS_API, actor=f"token:{token.pk}", now=now)
         return
     context.narrow(Context(user=user.pk))
-    mine = frozenset(queries.memberships_of(user).values_list("organization_id", flat=True))
+    mine = frozenset(queries.own_memberships(user).values_list("organization_id", flat=True))
     context.narrow(Context(organizations=mine, user=user.pk))
 
 
@@ -74,8 +74,10 @@ def arrive(request: HttpRequest) -> None:
     user = request.user
     assert isinstance(user, User)
     context.narrow(Context(user=user.pk))
-    mine = frozenset(row.organization_id for row in memberships(request))
-    context.narrow(Context(organizations=mine, user=user.pk))
+    mine = list(queries.own_memberships(user))
+    context.narrow(Context(organizations=frozenset(row.organization_id for row in mine), user=user.pk))
+    queries.fill_in_organizations(mine)
+    request.__dict__["_memberships"] = mine
 
 
 def memberships(request: HttpRequest) -> list[Membership]:

@@ -22,6 +22,18 @@ def memberships_of(user: User) -> QuerySet[Membership]:
     return Membership.objects.filter(user=user).select_related("organization").order_by("created_at", "pk")
 
 
+def own_memberships(user: User) -> QuerySet[Membership]:
+    """The same without their organizations: what somebody may see before it is known where they belong."""
+    return Membership.objects.filter(user=user).order_by("created_at", "pk")
+
+
+def fill_in_organizations(memberships: Collection[Membership]) -> None:
+    """Reads the organizations of these memberships at once."""
+    found = Organization.objects.in_bulk([row.organization_id for row in memberships])
+    for row in memberships:
+        row.organization = found[row.organization_id]
+
+
 def members_of(organization_id: UUID) -> list[Membership]:
     """Everybody in the organization with their user: owners first, then whoever has been there longest."""
     rows = Membership.objects.filter(organization_id=organization_id).select_related("user")

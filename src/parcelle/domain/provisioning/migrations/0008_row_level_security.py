@@ -8,10 +8,10 @@ class Migration(migrations.Migration):
 
     operations = policies(
         Owned("provisioning_instance", by="organization_id"),
-        Owned("provisioning_operation", part_of=("instance_id", "provisioning_instance", "id")),
+        Owned("provisioning_operation", part_of=("instance_id", "provisioning_instance", "id"), few="organization_id"),
         Owned("provisioning_step", part_of=("operation_id", "provisioning_operation", "id")),
-        Owned("provisioning_finding", part_of=("instance_id", "provisioning_instance", "id")),
-        Owned("provisioning_publishedroute", part_of=("instance_id", "provisioning_instance", "id")),
+        Owned("provisioning_finding", part_of=("instance_id", "provisioning_instance", "id"), few="organization_id"),
+        Owned("provisioning_publishedroute", part_of=("instance_id", "provisioning_instance", "id"), few="organization_id"),
         Owned("provisioning_routehost", part_of=("route_id", "provisioning_publishedroute", "ref")),
         Owned("provisioning_domainproof", by="organization_id"),
         Owned("provisioning_domain", by="organization_id"),
