@@ -82,12 +82,16 @@ def arrive(request: HttpRequest) -> None:
 
 def memberships(request: HttpRequest) -> list[Membership]:
     """Those of whoever is signed in, the oldest first; read once per request."""
-    known = request.__dict__.get("_memberships")
-    if known is None:
+    if "_memberships" not in request.__dict__:
         user = getattr(request, "user", None)
-        known = list(queries.memberships_of(user)) if isinstance(user, User) else []
-        request.__dict__["_memberships"] = known
-    return cast("list[Membership]", known)
+        if not isinstance(user, User):
+            request.__dict__["_memberships"] = []
+        elif context.current().platform:
+            request.__dict__["_memberships"] = list(queries.memberships_of(user))
+        else:
+            # Also on pages that no view makes, such as that of an address that leads nowhere.
+            arrive(request)
+    return cast("list[Membership]", request.__dict__["_memberships"])
 
 
 def current(request: HttpRequest) -> Current | None:

@@ -34,6 +34,13 @@ _LOCATIONS = {
     "createOrder": "Where the order can be followed.",
 }
 _FOLLOW = {"operationId": "getInstance", "parameters": {"instanceId": "$response.body#/instanceId"}}
+_ORGANIZATION = {
+    "name": "X-Organization-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "format": "uuid"},
+    "description": "One of the organizations of the token's user: the answer then knows that one only.",
+}
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"description": "`Bearer`, and why.", "schema": {"type": "string"}}},
     429: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
@@ -67,6 +74,8 @@ def _complete(operation: dict[str, Any]) -> None:
     for parameter in operation["parameters"]:
         if parameter["name"] in _IDS:
             parameter |= {"name": to_camel(parameter["name"]), "description": _IDS[parameter["name"]]}
+    if operation.get("security"):
+        operation["parameters"] = [*operation["parameters"], _ORGANIZATION]
     with_key = any(parameter["name"] == "Idempotency-Key" for parameter in operation["parameters"])
     for status, answer in list(operation["responses"].items()):
         if name in examples.EXAMPLES:
