@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -9,8 +10,31 @@ from django.db import connection
 from parcelle.core.models import RateCounter
 
 
+@dataclass(frozen=True)
+class Use:
+    """How often something was done in this window of time, this time included."""
+
+    count: int
+    limit: int
+    resets_in: timedelta
+
+    @property
+    def wait(self) -> timedelta | None:
+        """None while it is within the limit, otherwise how long to wait."""
+        return self.resets_in if self.count > self.limit else None
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.count)
+
+
 def hit(key: str, *, limit: int, window: timedelta, now: datetime) -> timedelta | None:
-    """Counts one use of `key`; None while it is within `limit`, otherwise how long to wait.
+    """Counts one use of `key`; None while it is within `limit`, otherwise how long to wait."""
+    return use(key, limit=limit, window=window, now=now).wait
+
+
+def use(key: str, *, limit: int, window: timedelta, now: datetime) -> Use:
+    """Counts one use of `key`.
 
     One atomic statement: two callers at once never share a count.
     """
@@ -27,7 +51,7 @@ def hit(key: str, *, limit: int, window: timedelta, now: datetime) -> timedelta 
             {"key": key[:200], "now": now, "ends": now + window},
         )
         count, ends_at = cursor.fetchone()
-    return ends_at - now if count > limit else None
+    return Use(count=count, limit=limit, resets_in=ends_at - now)
 
 
 def is_used_up(key: str, *, limit: int, now: datetime) -> timedelta | None:

@@ -557,6 +557,24 @@ def test_a_list_costs_the_same_whatever_its_length(
 # --- limits, languages, accidents -----------------------------------------------------------------------
 
 
+def test_what_is_left_is_said(operator: Asking, settings: Settings) -> None:
+    settings.RATE_LIMITS = True
+    settings.API_REQUESTS_PER_MINUTE = 3
+    answers = [operator.get("/api/instances") for _time in range(4)]
+    assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert {answer.headers["RateLimit-Limit"] for answer in answers} == {"3"}
+    assert 0 < int(answers[0].headers["RateLimit-Reset"]) <= 60
+
+
+@pytest.mark.parametrize(("said", "kept"), [("a-1.b_2", True), ("x" * 65, False), ("a b", False), ("", False)])
+def test_every_answer_has_the_number_of_its_request(operator: Asking, nobody: Asking, said: str, kept: bool) -> None:
+    for asking, path in ((operator, "/api/instances"), (nobody, "/api/instances"), (operator, "/api/nowhere")):
+        answer = asking.ask("GET", path, headers={"x-request-id": said}, documented=False)
+        assert (answer.headers["X-Request-ID"] == said) is kept
+        assert answer.headers["X-Request-ID"]
+
+
 def test_too_many_requests(operator: Asking, settings: Settings) -> None:
     settings.RATE_LIMITS = True
     settings.API_REQUESTS_PER_MINUTE = 3

@@ -45,6 +45,9 @@ Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)
 `Accept-Language` (French or English, French by default), their `type` and the `code` of each field stay the same.
 Repeat any `POST` safely with the header `Idempotency-Key`. A user of several organizations asks for one of them with
 the header `X-Organization-ID`; lists and addresses then know that one only.
+
+Every answer says its number in `X-Request-ID`: send one of your own, and your log and ours can be read side by side.
+What is left of a token's requests per minute is in `RateLimit-Remaining`.
 """
 
 

@@ -33,6 +33,17 @@ _LOCATIONS = {
     "createInstance": "Where the instance can be followed.",
     "createOrder": "Where the order can be followed.",
 }
+_NUMBER = {
+    "X-Request-ID": {
+        "description": "The number of this request in our log; yours, where you sent one in this header.",
+        "schema": {"type": "string"},
+    }
+}
+_RATE = {
+    "RateLimit-Limit": {"description": "Requests per minute.", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "How many of them are left.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {"description": "Seconds until they begin again.", "schema": {"type": "integer"}},
+}
 _FOLLOW = {"operationId": "getInstance", "parameters": {"instanceId": "$response.body#/instanceId"}}
 _ORGANIZATION = {
     "name": "X-Organization-ID",
@@ -107,6 +118,9 @@ def _complete(operation: dict[str, Any]) -> None:
                 }
             },
         }
+    always = {**_NUMBER, **(_RATE if operation.get("security") else {})}
+    for answer in operation["responses"].values():
+        answer["headers"] = {**answer.get("headers", {}), **always}
 
 
 def _camel(found: re.Match[str]) -> str:

@@ -38,7 +38,7 @@ class BearerToken(HttpBearer):
             challenge = 'Bearer realm="parcelle", error="invalid_token"'
             raise Problem("invalid-token", headers={"WWW-Authenticate": challenge})
         current.arrive_by_token(found, now=now)
-        hold_to_limit(found, "requests", limit=settings.API_REQUESTS_PER_MINUTE, now=now)
+        request.__dict__["rate"] = hold_to_limit(found, "requests", limit=settings.API_REQUESTS_PER_MINUTE, now=now)
         return found
 
 
@@ -72,19 +72,29 @@ def hold_address_to_limit(request: HttpRequest, *, now: datetime) -> None:
         )
 
 
-def hold_to_limit(token: ApiToken, what: str, *, limit: int, now: datetime) -> None:
+def hold_to_limit(token: ApiToken, what: str, *, limit: int, now: datetime) -> ratelimit.Use | None:
     """Counts one use of `what` per minute and token; a Problem when there were too many."""
     if not settings.RATE_LIMITS:
-        return
-    wait = ratelimit.hit(f"api:{what}:{token.pk}", limit=limit, window=timedelta(minutes=1), now=now)
-    if wait is not None:
-        seconds = max(1, math.ceil(wait.total_seconds()))
+        return None
+    used = ratelimit.use(f"api:{what}:{token.pk}", limit=limit, window=timedelta(minutes=1), now=now)
+    if used.wait is not None:
+        seconds = max(1, math.ceil(used.wait.total_seconds()))
         raise Problem(
             "too-many-requests",
             _("This token has used up its %(limit)s requests per minute. Try again in %(seconds)s s.")
             % {"limit": limit, "seconds": seconds},
-            headers={"Retry-After": str(seconds)},
+            headers={"Retry-After": str(seconds), **rate_headers(used)},
         )
+    return used
+
+
+def rate_headers(used: ratelimit.Use) -> dict[str, str]:
+    """How much is left, by the names most services use; seconds until it begins again."""
+    return {
+        "RateLimit-Limit": str(used.limit),
+        "RateLimit-Remaining": str(used.remaining),
+        "RateLimit-Reset": str(max(0, math.ceil(used.resets_in.total_seconds()))),
+    }
 
 
 def organization_of(request: HttpRequest) -> UUID | None:
