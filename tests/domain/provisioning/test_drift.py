@@ -257,7 +257,15 @@ def test_a_check_is_remembered(target: Target, shelf: Shelf, monkeypatch: pytest
     with pytest.raises(TargetUnreachable):
         checks.check(target, now=NIGHT)
     target.refresh_from_db()
-    assert (target.checked_at, target.problem) == (NIGHT, "it does not answer")
+    assert (target.checked_at, target.problem_code) == (NIGHT, "target_unreachable")
+    assert target.problem == "it does not answer"
+
+
+def test_a_target_that_answers_but_cannot_be_listed_says_so(target: Target, shelf: Shelf) -> None:
+    shelf.away = True
+    checks.look(target, now=NIGHT)
+    target.refresh_from_db()
+    assert (target.checked_at, target.problem_code) == (NIGHT, "target_unreachable")
 
 
 # --- repairs ------------------------------------------------------------------------------------------------

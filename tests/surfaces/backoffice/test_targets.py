@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -217,8 +218,9 @@ def test_what_is_wrong_is_said_in_both_languages(
     operator.cookies["parcelle_language"] = "fr"
     assert french in operator.get(page).content.decode()
     north.refresh_from_db()
-    assert north.problem == error.detail
-    assert "Inutilisable" in operator.get("/admin/provisioning/target/").content.decode()
+    assert (north.problem_code, north.problem) == (error.code, error.detail)
+    listed = operator.get("/admin/provisioning/target/").content.decode()
+    assert "Inutilisable" in listed and french in listed
 
 
 def test_a_fingerprint_is_pinned_by_a_click(operator: Client, north: Target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,9 +368,13 @@ def test_a_comparison_is_asked_of_a_worker(operator: Client, world: World) -> No
     world.target.findings.all().delete()
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs WHERE queueing_lock = %s", [key])
-    Target.objects.filter(pk=world.target.pk).update(checked_at=NOW, problem="")
+    Target.objects.filter(pk=world.target.pk).update(checked_at=NOW, problem_code="")
     html = operator.get(page).content.decode()
     assert "data-follow" not in html and "was last looked at" in html and "No difference is known" in html
-    Target.objects.filter(pk=world.target.pk).update(problem="nobody answers")
+    Target.objects.filter(pk=world.target.pk).update(problem_code="target_unreachable", problem="nobody answers")
     html = operator.get(page).content.decode()
-    assert "could not be compared" in html and "nobody answers" in html
+    assert "could not be compared" in html and "Start it, or correct its address" in html
+    assert re.search(r"In its own words:\s*<samp[^>]*>nobody answers", html)
+    operator.cookies["parcelle_language"] = "fr"
+    html = operator.get(page).content.decode()
+    assert "Elle ne répond pas." in html

@@ -26,9 +26,10 @@ def check(target: Target, *, now: datetime) -> TargetHealth:
     try:
         health = specs.provider_of(target).check()
     except ProvisioningError as error:
-        Target.objects.filter(pk=target.pk).update(checked_at=now, problem=error.detail[:500])
+        _note(target, error, now=now)
         raise
-    Target.objects.filter(pk=target.pk).update(checked_at=now, problem="", versions=dict(health.versions))
+    fine = {"problem_code": "", "problem": "", "versions": dict(health.versions)}
+    Target.objects.filter(pk=target.pk).update(checked_at=now, **fine)
     return health
 
 
@@ -37,7 +38,7 @@ def environments(target: Target, *, now: datetime) -> list[Environment]:
     try:
         return portainer_api.environments(target.connection)
     except ProvisioningError as error:
-        Target.objects.filter(pk=target.pk).update(checked_at=now, problem=error.detail[:500])
+        _note(target, error, now=now)
         raise
 
 
@@ -47,7 +48,14 @@ def look(target: Target, *, now: datetime) -> None:
         check(target, now=now)
         drift.look(target, now=now)
     except ProvisioningError as error:
+        # It may answer when it is checked and yet refuse to be listed.
+        _note(target, error, now=now)
         logger.warning("a target cannot be compared with what it should hold", target=target.name, reason=error.detail)
+
+
+def _note(target: Target, error: ProvisioningError, *, now: datetime) -> None:
+    wrong = {"problem_code": error.code, "problem": error.detail[:500]}
+    Target.objects.filter(pk=target.pk).update(checked_at=now, **wrong)
 
 
 def look_soon(target: Target) -> None:

@@ -22,8 +22,10 @@ class Target(models.Model):
     connection = EncryptedJSONField(default=dict)
     capacity = models.PositiveIntegerField(_("capacity"), default=200, help_text=_("How many instances fit."))
     enabled = models.BooleanField(_("in use"), default=True)
-    # The last time somebody asked whether it can be worked with, and what kept it from that; "" = nothing.
+    # The last time somebody asked whether it can be worked with, and what kept it from that: the code of a
+    # ProvisioningError ("" = nothing), which surfaces have words for, and what the target itself said.
     checked_at = models.DateTimeField(_("last check"), null=True, blank=True, editable=False)
+    problem_code = models.CharField(max_length=30, blank=True, editable=False)
     problem = models.CharField(_("problem"), max_length=500, blank=True, editable=False)
     versions = models.JSONField(_("versions"), default=dict, blank=True, editable=False)
 

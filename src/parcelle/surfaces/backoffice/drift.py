@@ -193,7 +193,9 @@ class FindingPage(Following, Changing, Record):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Of one target: how its comparison stands, until it is over."""
         target = found(Target, as_uuid(request.GET.get("target__id__exact", "")))
-        asked = {"compared": target, "comparing": target is not None and checks.is_looking(target)}
+        asked: dict[str, Any] = {"compared": target, "comparing": target is not None and checks.is_looking(target)}
+        if target is not None and target.problem_code:
+            asked["problem"], asked["advice"] = words.answer(target.problem_code)
         return super().changelist_view(request, {**asked, **(extra_context or {})})
 
     def found_elsewhere(self, term: str) -> Q:

@@ -24,7 +24,7 @@ from parcelle.domain.provisioning.models import Finding, Instance, Target
 from parcelle.surfaces.backoffice import connections, words
 from parcelle.surfaces.backoffice.base import Page, counted
 from parcelle.surfaces.backoffice.filters import by_code
-from parcelle.surfaces.backoffice.values import NOTHING, badge, list_of, moment, page_of
+from parcelle.surfaces.backoffice.values import NOTHING, badge, list_of, moment, original, page_of
 
 _FINGERPRINT = re.compile(r"\b(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}\b|\b[0-9A-Fa-f]{64}\b")
 
@@ -71,13 +71,21 @@ class TargetPage(Page):
             gettext("%(free)d free") % {"free": max(0, row.capacity - row.used)},
         )
 
-    @admin.display(description=_("Health"), ordering="problem")
+    @admin.display(description=_("Health"), ordering="problem_code")
     def health(self, row: Target) -> SafeString | str:
         if row.checked_at is None:
             return badge("", gettext("Not checked yet"))
-        shown = badge("failed", gettext("Not usable")) if row.problem else badge("ready", gettext("Answers"))
-        said = gettext("In its own words:") + " " + row.problem if row.problem else ""
-        return format_html('<span title="{}">{}</span> {}', said, shown, moment(row.checked_at))
+        if not row.problem_code:
+            return format_html("{} {}", badge("ready", gettext("Answers")), moment(row.checked_at))
+        problem, advice = words.answer(row.problem_code)
+        return format_html(
+            '{} {}<span class="bo-remark">{} {}</span>{}',
+            badge("failed", gettext("Not usable")),
+            moment(row.checked_at),
+            problem,
+            advice,
+            original(row.problem),
+        )
 
     @admin.display(description=_("Versions"))
     def software(self, row: Target) -> str:
@@ -266,7 +274,7 @@ def _versions(found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _explained(error: ProvisioningError) -> dict[str, Any]:
     """What is wrong in words, with the original, and the fingerprint to compare where there is one."""
     fingerprint = _FINGERPRINT.search(error.detail) if isinstance(error, CertificateUnknown) else None
-    problem, advice = words.ANSWERS.get(error.code, words.ANSWERS[""])
+    problem, advice = words.answer(error.code)
     return {
         "code": error.code,
         "problem": problem,

@@ -160,6 +160,12 @@ ANSWERS: Mapping[str, tuple[str | Promise, str | Promise]] = {
     "disk_full": (_("Its disk is full."), _("Free some room on the machine before anything else is created there.")),
 }
 
+
+def answer(code: str) -> tuple[str | Promise, str | Promise]:
+    """(what is wrong with a target, what to do) by the code of a ProvisioningError."""
+    return ANSWERS.get(code, ANSWERS[""])
+
+
 PROVIDERS: Words = {
     "docker": _("Docker"),
     "swarm": _("Docker Swarm"),
