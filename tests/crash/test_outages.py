@@ -26,6 +26,8 @@ from tests.installation import Installation
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 CHECKOUT = Path(__file__).parents[2]
+# The rows of all organizations, as a worker sees them.
+_WHOLE = "-c parcelle.platform=commands"
 
 
 class Sold(Installation):
@@ -45,11 +47,12 @@ class Sold(Installation):
         return answer
 
     def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
-        with psycopg.connect(self.secrets()["DATABASE_URL"], row_factory=dict_row) as connection:
+        address = self.secrets()["DATABASE_URL"]
+        with psycopg.connect(address, row_factory=dict_row, options=_WHOLE) as connection:
             return connection.execute(query.encode(), parameters).fetchall()
 
     def execute(self, statement: str, *parameters: object) -> None:
-        with psycopg.connect(self.secrets()["DATABASE_URL"], autocommit=True) as connection:
+        with psycopg.connect(self.secrets()["DATABASE_URL"], autocommit=True, options=_WHOLE) as connection:
             connection.execute(statement.encode(), parameters)
 
     def creation(self, customer: dict[str, str]) -> dict[str, Any]:
